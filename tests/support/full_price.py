@@ -73,24 +73,17 @@ class Setting:
         )
 
     @cached_property
-    def paces(self) -> dict[Layout, tuple[float, float, float]]:
-        """(TPOT, TTFT, device-seconds of a token) of each layout's closed loop over its sums."""
+    def paces(self) -> dict[Layout, LayoutPaces]:
+        """Each layout's closed loop over its sums."""
         space = grid_space(self.model)
         if space is None or space.tables.paces is None:
             return {}
         paces = space.tables.paces
-        return {
-            layout: (float(paces.tpot[i]), float(paces.ttft[i]), float(paces.rate[i]))
-            for i, layout in enumerate(space.tables.layouts)
-        }
+        return {layout: paces.of(i) for i, layout in enumerate(space.tables.layouts)}
 
     def place(self, layout: Layout, slot: int) -> Place:
         """The candidate of ``slot`` sequences a rank and micro-batch in ``layout``."""
-        paces = self.paces.get(layout, (1.0, 1.0, 1.0))
-        tables = replace(
-            layout_tables(self.model, [layout]),
-            paces=LayoutPaces(*(np.array([pace]) for pace in paces)),
-        )
+        tables = replace(layout_tables(self.model, [layout]), paces=self.paces.get(layout))
         stages = stage_table(self.model, tables)
         return Place(
             self,

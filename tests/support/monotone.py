@@ -21,7 +21,6 @@ from planner.planning.question.decisions import FUSED
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.resolve import build_question
 from planner.planning.space.kernel_times import (
-    answers_of_others,
     hops,
     prompt_passes,
     prompts_read,
@@ -159,11 +158,7 @@ def kernel_times(case: Case, device: DeviceProfile) -> dict[str, tuple[Array, Ar
     pts = points(layouts, [(0, slot) for slot in case.slots])
     weight, reads = prompt_passes(
         prompts_read(
-            model.question,
-            pts,
-            answers_of_others(pts.batch.astype(np.float64))
-            * model.question.accepted
-            / model.question.workload.osl,
+            model.question, pts, pts.batch * model.question.accepted / model.question.workload.osl
         )[0],
         case.isl,
         COMMON,

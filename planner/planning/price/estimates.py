@@ -247,8 +247,7 @@ def _fill(
     lengths = Lengths(
         some.isl + some.osl / 2, some.isl, cached=cached, chunk=model.question.chunk_tokens
     )
-    requests = some.batch.astype(np.float64)
-    times = candidate_times(model, tables, pts, lengths, some.osl, requests)
+    times = candidate_times(model, tables, pts, lengths, some.osl)
     segments = tied_segments(model, choice)
     loops = _loops(model, tables, some, index[where], segments)
     ends = some.context if work.reserved else some.isl + some.osl

@@ -22,6 +22,7 @@ from planner.planning.space.assignment import Segment
 from planner.planning.space.kernel_times import CandidateTimes, with_prompts
 from planner.planning.space.model import CostModel
 from planner.planning.space.times import UnitTimes
+from planner.throughput.arrivals import share_of_others
 from planner.throughput.points import Points
 from planner.throughput.queueing import closed_loop_wait
 from planner.throughput.roofline import Parts, fused_operators
@@ -128,6 +129,13 @@ def step_prices(
         wait,
         busy,
     )
+
+
+def step_of_request(prices: StepPrices, requests: Array) -> Array:
+    """Seconds of a step [C] as one of so many ``requests`` in flight has them: its own prompt is
+    read before its first token and delays none of its steps."""
+    others = np.array([share_of_others(count) for count in requests.tolist()])
+    return prices.tpot - (1.0 - others) * prices.interruption
 
 
 @record

@@ -74,7 +74,7 @@ class CandidateProblem:
     def stage_seconds(self, *, exact: bool = False) -> list[tuple[Array, float]]:
         """(seconds by option [D, O], those of what is as released) of a step on each pipeline
         stage; ``exact``: of the first slot that the candidate stands for."""
-        space, decided = self.space.exact if exact else self.space, self.space.model.decided
+        space, decided = self.space.for_limits if exact else self.space, self.space.model.decided
         layers = space.stages[space.pts.layout[self.c]].counts
         return [
             (
@@ -272,7 +272,7 @@ def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> li
     if bound is not None:
         rows.append(Row("max-loss", total(decided.loss), bound))
     if (limit := question.step_limit) is not None:
-        slots = space.exact
+        slots = space.for_limits
         rows += [
             Row(limit[0], part_sum(parts, slots.decode[c], stage=s), pace)
             for s, pace in enumerate(stage_limits(slots, c, limit[1]))

@@ -69,7 +69,7 @@ def _prompt_limits(candidate: CandidateProblem) -> tuple[PromptLimit, ...]:
         stages = candidate.stage_seconds(exact=True)
         after = question.tokens_after_first * float(space.tpot_pace[c] / space.ttft_pace[c])
         turns = after * len(stages)
-        hops = float(space.exact.hop_step[c]) if len(stages) > 1 else 0.0
+        hops = float(space.for_limits.hop_step[c]) if len(stages) > 1 else 0.0
         out += [
             PromptLimit(
                 "e2e",

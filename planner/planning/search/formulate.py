@@ -36,7 +36,7 @@ def score_scale(space: Space) -> Array:
     pts = space.pts
     if space.model.question.objective in RATES:
         return np.asarray(pts.group * pts.pp / np.maximum(pts.batch, 1) * space.rate_pace)
-    return space.tpot_pace
+    return space.step_pace
 
 
 def objective_arrays(space: Space, *, bound: bool = False) -> tuple[Array, Array]:
@@ -129,9 +129,11 @@ def problem_rows(space: Space, c: int) -> list[Row]:
     if limit_loss is not None:
         rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))
     if (limit := question.step_limit) is not None:
-        paces = stage_limits(space.exact, c, limit[1])
+        paces = stage_limits(space.for_limits, c, limit[1])
         rows += [
-            Row(limit[0], decided.total(space.exact.decode[c], layers.astype(np.float64)), pace)
+            Row(
+                limit[0], decided.total(space.for_limits.decode[c], layers.astype(np.float64)), pace
+            )
             for layers, pace in zip(counts, paces, strict=True)
         ]
     return rows
@@ -180,7 +182,7 @@ def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tupl
 
 
 def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
-    exact = space.exact
+    exact = space.for_limits
     rows: list[tuple[Array, Array]] = []
     limit, request = question.step_limit, question.request_limits(exact.ttft_pace)
     if limit is not None:

@@ -21,6 +21,7 @@ from planner.planning.search.format_frontier import MOST
 from planner.planning.search.format_subsets import best_on, changed_schemes
 from planner.planning.search.formulate import score_scale
 from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.paces import limited_step
 from planner.planning.search.rivals import (
     Rival,
     as_result,
@@ -141,7 +142,7 @@ def _milder(uniform: PlacedUniform, loss: float) -> SearchResult | None:
     if question.objective not in TIMED:
         return None
     scale = float(score_scale(space)[c])
-    most = uniform.score * (1 + SLOWER) / scale * float(space.tpot_pace[c])
+    most = limited_step(space, c, uniform.segments) * float(space.tpot_pace[c]) * (1 + SLOWER)
     limit = question.tpot_seconds
     least = _limited(
         with_question(

@@ -25,14 +25,13 @@ from planner.planning.price.served import (
     tabulate,
 )
 from planner.planning.price.step import Assignment
-from planner.planning.price.step_prices import StepPrices, step_prices
+from planner.planning.price.step_prices import StepPrices, step_of_request, step_prices
 from planner.planning.question.question import Question
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.kernel_times import step_times
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutPaces, LayoutTables
-from planner.throughput.arrivals import share_of_others
 from planner.throughput.points import points
 from planner.throughput.scheduling import StepTimes
 
@@ -44,11 +43,20 @@ TYPICAL_TPOT_SECONDS = 0.05
 
 
 def with_paces(space: Space) -> Space:
-    """``space`` with its layouts' paces in its tables; as it is in a worker of a pool."""
-    if not space.times.in_loop:
+    """``space`` with its layouts' paces in its tables; as it is where nothing reads prompts."""
+    if not (space.times.weight > 0).all():
         return space
     paces = layout_paces(space.model, space.tables, most_slots_of([space]), space)
     return replace(space, tables=replace(space.tables, paces=paces))
+
+
+def limited_step(space: Space, c: int, segments: Sequence[Segment]) -> float:
+    """Seconds of a step of ``segments`` on candidate ``c`` as limits on TPOT have them, before the
+    pace of the layout (:attr:`Space.for_limits`)."""
+    here = space.pts.take(np.array([c]))
+    sums = step_prices(space.model, space.times, here, segments, space.rows[[c]])
+    requests = space.model.question.requests(space.layout(c), int(space.slots[c]))
+    return float(step_of_request(sums, np.array([requests])).item())
 
 
 def most_slots_of(spaces: Sequence[Space]) -> dict[int, int]:
@@ -104,6 +112,7 @@ def _paces(
         if excess.layout in tables.layouts:
             i = tables.layouts.index(excess.layout)
             paces.tpot[i] *= excess.tpot
+            paces.step[i] *= excess.tpot
             paces.ttft[i] *= excess.ttft
     return paces
 
@@ -131,17 +140,20 @@ def _paces_at(
     known = dict(zip(most, tabulate(plan, works), strict=True))
     slots = {i: _typical_slot(question, layouts[i], known[i], n) for i, n in most.items()}
     added = _added(model, tables, slots, timed, plan.segments)
-    tpot, ttft, rate = (np.ones(len(layouts)) for _ in range(3))
-    for (i, slot), seconds, read in zip(
-        slots.items(), added.tpot.tolist(), added.ttft.tolist(), strict=True
+    tpot, step, ttft, rate = (np.ones(len(layouts)) for _ in range(4))
+    requests = [question.requests(layouts[i], slot) for i, slot in slots.items()]
+    of_request = step_of_request(added, np.array(requests))
+    for (i, slot), seconds, mine, read in zip(
+        slots.items(), added.tpot.tolist(), of_request.tolist(), added.ttft.tolist(), strict=True
     ):
         loop = _loop(question, layouts[i], known[i], slot)
         if np.isfinite(seconds) and np.isfinite(loop.rate):
-            tpot[i] = loop.state.tpot / seconds
+            tpot[i] = loop.state.tpot / mine
+            step[i] = loop.state.tpot / seconds
             rate[i] = slot * layouts[i].dp * layouts[i].pp / seconds / loop.rate
         if np.isfinite(read) and np.isfinite(loop.state.ttft):
             ttft[i] = loop.state.ttft / read
-    return LayoutPaces(tpot, ttft, rate)
+    return LayoutPaces(tpot, step, ttft, rate)
 
 
 def _added(
@@ -188,7 +200,7 @@ def _typical_slot(question: Question, layout: Layout, times: StepTimes, most: in
         return most
     limit = question.step_limit
     seconds, slot = TYPICAL_TPOT_SECONDS if limit is None else limit[1], 1
-    while 2 * slot <= most and layout.pp * _step(times, 2 * slot, question, layout) <= seconds:
+    while 2 * slot <= most and layout.pp * _step(times, 2 * slot, question) <= seconds:
         slot *= 2
     while slot > 1 and question.limits_prompts:
         state = _loop(question, layout, times, slot).state
@@ -199,12 +211,11 @@ def _typical_slot(question: Question, layout: Layout, times: StepTimes, most: in
     return slot
 
 
-def _step(times: StepTimes, slot: int, question: Question, layout: Layout) -> float:
+def _step(times: StepTimes, slot: int, question: Question) -> float:
     """Seconds of a step of ``slot`` sequences a rank in the slowest stage, with its prompts."""
     decode, mixed = times.decode, times.mixed
     if times.stages is not None:
         decode, mixed = times.stages.decode, times.stages.mixed
     alone, both = (float(np.interp(slot, times.batch, column)) for column in (decode, mixed))
-    others = share_of_others(question.requests(layout, slot))
-    prompts = slot * others * question.accepted / question.workload.osl
+    prompts = slot * question.accepted / question.workload.osl
     return (alone + prompts * max(both - alone, 0.0)) / question.accepted

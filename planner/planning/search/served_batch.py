@@ -22,6 +22,7 @@ from planner.planning.price.step_prices import step_prices
 from planner.planning.question.question import RATES, TIMED, LoopExcess, Question
 from planner.planning.search.formulate import score_scale
 from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.paces import limited_step
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import MOST_SLOTS, Space, build_space
@@ -152,9 +153,10 @@ def loop_excess(proposal: Proposal) -> LoopExcess:
     plan = price(space, c, proposal.segments)
     here = space.pts.take(np.array([c]))
     sums = step_prices(space.model, space.times, here, proposal.segments, space.rows[[c]])
+    step = limited_step(space, c, proposal.segments)
     return LoopExcess(
         plan.layout,
-        max(plan.tpot / (sums.tpot.item() * float(space.tpot_pace[c])), 1.0),
+        max(plan.tpot / (step * float(space.tpot_pace[c])), 1.0),
         max(plan.ttft / (sums.ttft.item() * float(space.ttft_pace[c])), 1.0),
     )
 

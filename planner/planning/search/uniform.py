@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import fsum
 
 import numpy as np
@@ -289,13 +288,16 @@ def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
-    tpot = seconds.tpot * space.tpot_pace
-    by_objective = {"latency": tpot, "memory": (used * devices).astype(np.float64)}
+    by_objective = {
+        "latency": seconds.step * space.step_pace,
+        "memory": (used * devices).astype(np.float64),
+    }
     score = by_objective.get(
         question.objective,
-        seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1) * space.rate_pace),
+        seconds.step * (pts.group * pts.pp / np.maximum(pts.batch, 1) * space.rate_pace),
     )
     if limits and (within := question.time_limits):
+        tpot = seconds.tpot * space.tpot_pace
         ttft = seconds.ttft if question.limits_prompts else tpot * 0.0
         times = question.limited_times(ttft, tpot)
         for name, limit in within.items():
@@ -322,12 +324,24 @@ class _Seconds:
         )
         self.layers = decided.layers
 
-    @cached_property
+    @property
+    def step(self) -> Array:
+        """Of a step with all prompts, at the pace of the slowest pipeline stage."""
+        return self._paced(self.both, self.space.hop_step)
+
+    @property
     def tpot(self) -> Array:
-        """At the pace of the slowest pipeline stage."""
+        """Of a step with the prompts of other requests."""
+        space, share = self.space, self.space.share_of_others
+        able = np.isfinite(self.both)
+        added = np.where(able, self.both, 0.0) - np.where(able, self.alone, 0.0)
+        both = self.both - (1.0 - share)[:, None] * added
+        return self._paced(both, space.hop + share * (space.hop_step - space.hop))
+
+    def _paced(self, seconds: Array, hop: Array) -> Array:
         space = self.space
-        pace = by_stage(space, self.both).max(axis=1) * space.pts.pp
-        return np.asarray(np.where(space.pts.pp > 1, pace + space.hop_step, pace))
+        pace = by_stage(space, seconds).max(axis=1) * space.pts.pp
+        return np.asarray(np.where(space.pts.pp > 1, pace + hop, pace))
 
     @property
     def ttft(self) -> Array:

@@ -25,6 +25,7 @@ from planner.planning.space.memory import StageTable, overheads, stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.smallest import most_slots, smallest
 from planner.planning.space.tables import LayoutTables, layout_tables, legality
+from planner.throughput.arrivals import share_of_others
 from planner.throughput.points import Points, points
 from planner.throughput.queueing import ttft_factor
 
@@ -107,10 +108,30 @@ class Space:
             None if self.first is None else self.first.take(where),
         )
 
-    @property
-    def exact(self) -> Space:
-        """The first slots as they are, which keep limits if any slot does."""
-        return self if self.first is None else self.first
+    @cached_property
+    def for_limits(self) -> Space:
+        """The first slots as they are, which keep limits if any slot does; ``decode`` and
+        ``hop_step`` are those of one request, whose own prompt delays none of its steps."""
+        first = self if self.first is None else self.first
+        share = first.share_of_others
+        able = np.isfinite(first.decode)
+        alone = np.where(able, first.alone, 0.0)
+        added = np.where(able, first.decode, 0.0) - alone
+        return replace(
+            first,
+            decode=np.where(able, alone + share[:, None, None] * added, first.decode),
+            hop_step=first.hop + share * (first.hop_step - first.hop),
+        )
+
+    @cached_property
+    def share_of_others(self) -> Array:
+        """The part of the prompts between a request's steps that others send [C]."""
+        return np.array(
+            [
+                share_of_others(self.model.question.requests(self.layout(c), slot))
+                for c, slot in enumerate(self.slots.tolist())
+            ]
+        )
 
     def layout(self, c: int) -> Layout:
         """The layout of candidate ``c``."""
@@ -123,9 +144,17 @@ class Space:
 
     @cached_property
     def tpot_pace(self) -> Array:
-        """TPOT of the closed loop over what kernels add up to [C]; 1 where it is not known."""
+        """TPOT of the closed loop over what kernels add up to for limits (:attr:`for_limits`) [C];
+        1 where it is not known."""
         paces = self.tables.paces
         return np.ones(len(self)) if paces is None else paces.tpot[self.pts.layout]
+
+    @cached_property
+    def step_pace(self) -> Array:
+        """TPOT of the closed loop over what kernels add up to with all prompts [C]; 1 where it is
+        not known."""
+        paces = self.tables.paces
+        return np.ones(len(self)) if paces is None else paces.step[self.pts.layout]
 
     @cached_property
     def ttft_pace(self) -> Array:

@@ -14,18 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
-from planner.placement.layout import Layout
 from planner.planning.question.question import Question
 from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, UnitTimes, timed_units
-from planner.throughput.arrivals import (
-    passes_with_holding,
-    prompts_each_step,
-    ranks_reading,
-    share_of_others,
-)
+from planner.throughput.arrivals import passes_with_holding, prompts_each_step, ranks_reading
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase
 from planner.throughput.roofline import fused_operators
@@ -59,23 +53,16 @@ def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> Candidate
     lengths = Lengths(
         work.decode_length, work.isl, cached=work.cached, chunk=model.question.chunk_tokens
     )
-    requests = requests_in_flight(model.question, tables.layouts, pts)
-    return candidate_times(model, tables, pts, lengths, work.osl, requests)
+    return candidate_times(model, tables, pts, lengths, work.osl)
 
 
 def candidate_times(
-    model: CostModel,
-    tables: LayoutTables,
-    pts: Points,
-    lengths: Lengths,
-    osl: int | Int,
-    requests: Array,
+    model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths, osl: int | Int
 ) -> CandidateTimes:
-    """Times of all units on ``pts`` [C] with so many ``requests`` in flight [C]; tokens of prompts
-    and answers are numbers that hold for all candidates or arrays [C]. How many prompts a step
-    reads follows from them."""
+    """Times of all units on ``pts`` [C]; tokens of prompts and answers are numbers that hold for
+    all candidates or arrays [C]. How many prompts a step reads follows from them."""
     verified, accepted = model.question.verified, model.question.accepted
-    ended = answers_of_others(requests) * accepted / osl
+    ended = pts.batch * accepted / osl
     arriving, reading = prompts_read(model.question, pts, ended)
     weight, reads = prompt_passes(arriving, lengths.isl - lengths.cached, lengths.chunk, accepted)
     lengths = replace(lengths, prompts=reads, reading=reading, verified=verified, accepted=accepted)
@@ -154,27 +141,14 @@ def hops(model: CostModel, pts: Points, phase: Phase) -> Array:
     return pipeline_seconds(model.question.spec, model.machine, pts, phase)
 
 
-def requests_in_flight(question: Question, layouts: Sequence[Layout], pts: Points) -> Array:
-    """Requests in flight on a replica [C] (:meth:`Question.requests`)."""
-    slots = np.rint(pts.slot).astype(np.int64).tolist()
-    pairs = zip(pts.layout.tolist(), slots, strict=True)
-    return np.array([question.requests(layouts[layout], slot) for layout, slot in pairs])
-
-
-def answers_of_others(requests: Array) -> Array:
-    """Sequences of a replica whose prompts are read between the steps of one of them, where all
-    ``requests`` in flight decode [C]: all but itself."""
-    return np.array([count * share_of_others(count) for count in requests.tolist()])
-
-
 def prompts_read(question: Question, pts: Points, ended: Array) -> tuple[Array, Array]:
     """(prompts that the average step of a micro-batch reads, attention ranks that read in a step
     in which one does) [C].
 
-    ``ended`` answers of other requests end a step, their number / osl for each token that a
-    sequence gains in it, and as many prompts follow, spread over the dp ranks of each of pp
-    micro-batches. Ranks step together, and so do micro-batches: the longest pass of a round sets
-    the time of all (:mod:`planner.throughput.pipelining`).
+    ``ended`` answers end a step, batch / osl for each token that a sequence gains in it, and as
+    many prompts follow, spread over the dp ranks of each of pp micro-batches. Ranks step together,
+    and so do micro-batches: the longest pass of a round sets the time of all
+    (:mod:`planner.throughput.pipelining`).
     """
     if question.hold_steps:
         return passes_with_holding(ended / pts.pp, pts.dp, question.hold_steps)

@@ -27,17 +27,19 @@ Int = NDArray[np.int64]
 
 @record
 class LayoutPaces:
-    """The closed loop of each layout over what a search adds up for it [L]: its ``tpot``, its
-    ``ttft``, and the device-seconds of a token (``rate``)."""
+    """The closed loop of each layout over what a search adds up for it [L]: its ``tpot`` over a
+    step with others' prompts and over one with all (``step``), its ``ttft``, and the
+    device-seconds of a token (``rate``)."""
 
     tpot: NDArray[np.float64]
+    step: NDArray[np.float64]
     ttft: NDArray[np.float64]
     rate: NDArray[np.float64]
 
     def of(self, layout: int) -> LayoutPaces:
         """Those of one layout alone."""
         here = slice(layout, layout + 1)
-        return LayoutPaces(self.tpot[here], self.ttft[here], self.rate[here])
+        return LayoutPaces(self.tpot[here], self.step[here], self.ttft[here], self.rate[here])
 
 
 @cached_record

@@ -58,7 +58,7 @@ def test_many_prompts_a_step_are_one_pass(batch: int, osl: int) -> None:
         isl=isl,
         osl=osl,
     )
-    n = (batch - 1) / osl
+    n = batch / osl
     at = rank_points(assignment, np.array([float(batch)]))
     mixed = mixed_phase(at, isl + osl / 2, isl, COMMON, max(n, 1.0))
     decode, full = (
@@ -163,7 +163,7 @@ def test_what_the_search_adds_up_is_whole_passes() -> None:
             mixed_phase(at, isl + osl / 2, isl, COMMON),
         )
     )
-    tpot = decode + (batch - 1) / osl * (mixed - decode)
+    tpot = decode + batch / osl * (mixed - decode)
     busy = 1 - decode / tpot
     wait = busy / (2 * (1 - busy)) * mixed
     host = float(prompt_host("any", "", "h100-sxm", experts=False).handling_seconds)

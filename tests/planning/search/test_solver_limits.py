@@ -118,7 +118,7 @@ def test_a_plan_that_the_solver_left_open_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("planner.planning.search.first_token.solve", stopped)
     plan = theory.plan("llama-3.2-1b", "l40s", devices=1, batch=8)
     assert (plan.solver.status, plan.solver.proved) == (STOPPED, False)
-    assert plan.solver.gap == pytest.approx(0.1)  # 3 % rounded up to a power of ten
+    assert plan.solver.gap == pytest.approx(0.03)
     (note,) = (a for a in plan.assumptions if a.key == "solver")
-    assert "within 0.1 of the bound" in note.value
-    assert "within 10.0% of the optimum" in " ".join(str(plan).split())
+    assert "within 0.03 of the bound" in note.value
+    assert "within 3.0% of the optimum" in " ".join(str(plan).split())
