@@ -29,6 +29,8 @@ from planner.report.view.shown_plans import (
 
 OFFER = "assumptions.prediction_layers_would_bring"
 """Id of what is said of drafted tokens that nobody asked for."""
+UNSURE, NEW_WEIGHTS = "reasons.too_unsure", "reasons.needs_new_weights"
+"""Ids of a gain that is too unsure, and of weights that must be made."""
 EQUAL = 0.01
 """Gains below this are told as none."""
 
@@ -58,13 +60,26 @@ def _cells(t: Phrases, plan: Plan, other: OtherPlan) -> tuple[str, ...]:
         format_rate(1e3 * other.tpot_seconds),
         f"{other.loss:.3g}",
         chance(other.probability_better),
-        reason_text(t, other),
+        _short_reason(t, plan, other),
     )
 
 
 def reason_text(t: Phrases, other: OtherPlan) -> str:
     """Why a plan is not taken, without what other columns say."""
     return t.original(reason_alone(other.why_not))
+
+
+def _short_reason(t: Phrases, plan: Plan, other: OtherPlan) -> str:
+    """Why a plan is not taken; of one that would have to be made and may not bring enough, without
+    the gain where a column tells the rate."""
+    reason = other.why_not
+    if plan.objective in RATES and isinstance(reason, Message) and reason.id == UNSURE:
+        values = dict(reason.values)
+        gain = values["x"]
+        needs = dict(gain.values).get("parts") if isinstance(gain, Message) else None
+        if isinstance(needs, tuple) and [getattr(n, "id", "") for n in needs[1:]] == [NEW_WEIGHTS]:
+            return t("plan.requantize_unsure", least=values["least"], c=values["c"])
+    return reason_text(t, other)
 
 
 def other_name(t: Phrases, plan: Plan, other: OtherPlan) -> str:
@@ -99,9 +114,13 @@ def _optimum(t: Phrases, plan: Plan, other: OtherPlan) -> str:
     return t("plan.is_optimum") if same else ""
 
 
-def not_chosen(t: Phrases, plan: Plan) -> list[Fact]:
+def not_chosen(t: Phrases, plan: Plan, shorter: int = 0) -> list[Fact]:
     """A published recipe that does not hold here, the step to fewer bits, drafted tokens."""
     texts = list(_not_chosen(t, plan))
+    if shorter >= 2:
+        texts = [text for text in texts if text != t("plan.step_no_faster")]
+    if shorter >= 3:
+        texts = texts[:1]
     if not texts:
         return []
     return [Fact(t("plan.not_chosen"), t("answer.join").join(texts))]

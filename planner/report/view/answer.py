@@ -15,6 +15,7 @@ from planner.planning.question.given_values import recorded_values, requests_in_
 from planner.planning.question.time_limits import REQUEST_TIME
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import (
+    LIMIT_DEFAULT,
     LIMIT_DROPPED,
     assumption_of,
     devices_name,
@@ -33,35 +34,40 @@ from planner.report.view.answer_modes import mode_facts
 from planner.report.view.record import Block, Code, Fact, Items, Section, View
 from planner.report.view.shell_lines import server_lines
 
+MOST_OMITTED = 4
+"""Steps by which an answer is shortened."""
 
-def answer_head(t: Phrases, plan: Plan) -> View:
+
+def answer_head(t: Phrases, plan: Plan, shorter: int = 0) -> View:
     """The sentence and the labelled lines, of answers that have their own sections below."""
     facts = (
         Fact(t("plan.fits"), fits_text(t, plan)),
         Fact(t("plan.throughput"), throughput_text(t, plan)),
         Fact(t("plan.latency"), latency_text(t, plan)),
         Fact(t("plan.cost"), cost_text(t, plan)),
-        Fact(t("plan.quality"), quality_text(t, plan)),
+        Fact(t("plan.quality"), quality_text(t, plan, shorter)),
         *mode_facts(t, plan),
         Fact(t("plan.setup"), setup_text(t, plan)),
-        Fact(t("plan.assumed"), assumed_text(t, plan)),
+        Fact(t("plan.assumed"), assumed_text(t, plan, shorter)),
     )
     return View(title_text(t, plan), facts)
 
 
-def answer_view(t: Phrases, plan: Plan, alternatives: int, *, width: int = 80) -> View:
-    """The answer with up to so many ``alternatives``; commands in lines of ``width`` columns."""
-    head = answer_head(t, plan)
+def answer_view(
+    t: Phrases, plan: Plan, alternatives: int, *, width: int = 80, shorter: int = 0
+) -> View:
+    """The answer with up to so many ``alternatives``; commands in lines of ``width`` columns.
+    ``shorter`` by up to ``MOST_OMITTED`` statements that matter least: that formats of eight bits
+    are alike; what a name was read as and fewer bits that are no faster; all but the first plan
+    that is not chosen; notes on the command, which ``-v`` has."""
+    head, no_notes = answer_head(t, plan, shorter), shorter >= MOST_OMITTED
+    command = run_sections(t, plan, width, notes=not no_notes)
     rest: tuple[Block, ...] = (
         *alternatives_table(t, plan, alternatives),
-        *not_chosen(t, plan),
-        _more(t),
+        *not_chosen(t, plan, shorter),
+        Fact(t("plan.more"), t("plan.more_flags_notes" if no_notes else "plan.more_flags")),
     )
-    return View(head.title, head.facts, (*run_sections(t, plan, width), Section("", rest)))
-
-
-def _more(t: Phrases) -> Fact:
-    return Fact(t("plan.more"), t("plan.more_flags"))
+    return View(head.title, head.facts, (*command, Section("", rest)))
 
 
 def title_text(t: Phrases, plan: Plan) -> str:
@@ -176,11 +182,11 @@ def latency_text(t: Phrases, plan: Plan) -> str:
 
 
 def _time(t: Phrases, plan: Plan, time: Estimate, name: str, given: object) -> str:
-    default = assumption_of(plan, "tpot-ms default") if name == "tpot_seconds" else None
+    default = assumption_of(plan, LIMIT_DEFAULT) if name == "tpot_seconds" else None
     dropped = assumption_of(plan, LIMIT_DROPPED) if name == "tpot_seconds" else None
     limit = ""
     if default is not None:
-        limit = t("plan.default_limit", value=default.value)
+        limit = t("plan.limit", value=default.value)
     elif dropped is not None:
         limit = t("plan.dropped_limit")
     elif isinstance(given, float):
@@ -205,17 +211,16 @@ def cost_text(t: Phrases, plan: Plan) -> str:
     )
 
 
-def run_sections(t: Phrases, plan: Plan, width: int) -> list[Section]:
-    """The command that serves the plan, and what it cannot say; where none does, why."""
+def run_sections(t: Phrases, plan: Plan, width: int, *, notes: bool = True) -> list[Section]:
+    """The command that serves the plan, with ``notes`` what it cannot say; where none does, why."""
     command = serving_command(plan)
     notes_said = [n for n in command.notes if getattr(n, "id", "") != START_REPLICAS]
     said = t("answer.join").join(map(t.original, notes_said))
-    notes = (Items((said,)),) if said else ()
+    below = (Items((said,)),) if said and (notes or not command.words) else ()
     if not command.words:
-        return [Section("", notes)]
-    return [
-        Section(_run_title(t, plan, command), (Code(tuple(server_lines(command, width))), *notes))
-    ]
+        return [Section("", below)]
+    code = Code(tuple(server_lines(command, width)))
+    return [Section(_run_title(t, plan, command), (code, *below))]
 
 
 def _run_title(t: Phrases, plan: Plan, command: ServeLine) -> str:

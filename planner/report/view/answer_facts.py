@@ -38,10 +38,10 @@ def listed(t: Phrases, names: Sequence[str]) -> str:
     return (most + t("answer.and") if most else "") + names[-1]
 
 
-def quality_text(t: Phrases, plan: Plan) -> str:
+def quality_text(t: Phrases, plan: Plan, shorter: int = 0) -> str:
     """The loss with its range and basis, top-1 agreement, what they mean, what others measured,
     and what neither shows."""
-    return t("answer.stop_between").join(_quality(t, plan))
+    return t("answer.stop_between").join(_quality(t, plan, shorter))
 
 
 def loss_text(t: Phrases, plan: Plan) -> str:
@@ -61,11 +61,12 @@ def loss_text(t: Phrases, plan: Plan) -> str:
     )
 
 
-def _quality(t: Phrases, plan: Plan) -> Iterator[str]:
+def _quality(t: Phrases, plan: Plan, shorter: int) -> Iterator[str]:
     yield loss_text(t, plan)
     if plan.quality.high != 0:
-        yield from _alike(t, plan)
-        yield from _published(t, plan)
+        if shorter < 1:
+            yield from _alike(t, plan)
+        yield from _published(t, plan, shorter)
     warning = assumption_of(plan, FOUR_BIT_KEY)
     if warning is not None:
         yield t("plan.four_bit_cache", reason=t.original(warning.reason.partition(" (")[0]))
@@ -92,7 +93,7 @@ def _alike(t: Phrases, plan: Plan) -> Iterator[str]:
         yield t("plan.alike")
 
 
-def _published(t: Phrases, plan: Plan) -> Iterator[str]:
+def _published(t: Phrases, plan: Plan, shorter: int) -> Iterator[str]:
     """The nearest published benchmark of the weights and of the cache, or that there is none; that
     short ones are all."""
     parts = [p for p in nearest_parts(plan.quality.measured_anchor) if p.text != UNCHANGED]
@@ -103,7 +104,7 @@ def _published(t: Phrases, plan: Plan) -> Iterator[str]:
         text = t.original(parts[-1].text)
         yield text[:1].upper() + text[1:]
     if short_alone(plan.quality.measured_anchor):
-        yield t("plan.short_benchmarks")
+        yield t("plan.no_long_benchmark" if shorter >= 1 else "plan.short_benchmarks")
 
 
 def engine_text(t: Phrases, plan: Plan) -> str:
@@ -168,20 +169,21 @@ def evidence_text(t: Phrases, plan: Plan) -> str:
     return t("plan.related", n=each.n, kind=kind, error=error)
 
 
+COMMONEST = "assumptions.commonest_variant_of"
 NAMED = {
-    "assumptions.commonest_variant_of": ("name", "plan.commonest"),
+    COMMONEST: ("name", "plan.commonest"),
     "assumptions.another_checkpoint": ("name", "plan.read_as"),
     "assumptions.release_in_formats": ("release", "plan.read_as"),
 }
 """Ids of what is said of a name that was read as another: its hole, and the text."""
 
 
-def assumed_text(t: Phrases, plan: Plan) -> str:
+def assumed_text(t: Phrases, plan: Plan, shorter: int = 0) -> str:
     """Requests, defaults that move the answer, names as they were read, what the ranges are."""
-    return t("answer.join").join(_assumed(t, plan))
+    return t("answer.join").join(_assumed(t, plan, shorter))
 
 
-def _assumed(t: Phrases, plan: Plan) -> Iterator[str]:
+def _assumed(t: Phrases, plan: Plan, shorter: int) -> Iterator[str]:
     work = plan.workload
     hits = t("plan.hits", share=f"{100 * work.prefix_hit_rate:.3g}") if work.prefix_hit_rate else ""
     yield t(
@@ -195,7 +197,7 @@ def _assumed(t: Phrases, plan: Plan) -> Iterator[str]:
     defaults = t("answer.comma").join(_defaults(t, plan))
     if defaults:
         yield t("plan.defaults", listed=defaults)
-    yield from names_read(t, plan.assumptions)
+    yield from names_read(t, plan.assumptions, in_title=shorter >= 2)
     yield from _measured_here(t, plan)
     basis = plan.performance.tpot_seconds.basis
     yield t("plan.ranges", basis=t.texts.get(f"basis.{basis}", basis))
@@ -239,9 +241,14 @@ def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
         yield t("plan.default_price")
 
 
-def names_read(t: Phrases, assumptions: Sequence[Assumption | Note]) -> Iterator[str]:
-    """Names that stand for their commonest variant, and checkpoints of the same structure."""
+def names_read(
+    t: Phrases, assumptions: Sequence[Assumption | Note], *, in_title: bool = False
+) -> Iterator[str]:
+    """Names that stand for their commonest variant, and checkpoints of the same structure;
+    ``in_title``: without the variants, which the title names."""
     for item in assumptions:
+        if in_title and isinstance(item.reason, Message) and item.reason.id == COMMONEST:
+            continue
         if isinstance(item.reason, Message) and item.reason.id in NAMED:
             hole, said = NAMED[item.reason.id]
             yield t(said, name=dict(item.reason.values)[hole], variant=item.value)

@@ -17,6 +17,9 @@ SAME = "the same plan"
 """Why a plan under another name is not taken."""
 EVEN = 0.5
 
+MOST_SCHEMES = 3
+"""Schemes that a plan's name lists."""
+
 
 def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
     """Those that say most, in their own order: the nearest rival, what is as released, what the
@@ -99,10 +102,11 @@ def is_same_plan(optimum: OtherPlan, other: OtherPlan) -> bool:
 
 
 def plan_name(other: OtherPlan) -> Text:
-    """The plan's name, with its schemes where it names no format."""
+    """The plan's name, with its schemes, of many the first, where it names no format."""
     if other.name != counted_formats(len(other.schemes)):
         return other.name
-    return with_name(other.name, message("structure.names", parts=other.schemes))
+    some = other.schemes if len(other.schemes) <= MOST_SCHEMES else (*other.schemes[:2], "…")
+    return with_name(other.name, message("structure.names", parts=some))
 
 
 def is_beaten_with_more_loss(plan: Plan, optimum: OtherPlan) -> bool:

@@ -55,7 +55,7 @@ def test_one_user_is_told_the_longest_context_and_many_how_many_fit() -> None:
 
 def test_limits_stand_beside_the_times_that_keep_them() -> None:
     plan = plan_of()
-    assert "default limit 50 ms" in facts(noted(plan, ("tpot-ms default", "50 ms", "")))["Latency"]
+    assert "limit 50 ms" in facts(noted(plan, ("tpot-ms default", "50 ms", "")))["Latency"]
     given = noted(plan, ("asked", "tpot-ms=40; ttft-ms=900", ""))
     tpot, ttft = facts(given)["Latency"].split(", TTFT ")
     assert "limit 40.0 ms" in tpot or "limit 40 ms" in tpot
@@ -100,7 +100,7 @@ def test_a_loss_is_in_nats_with_its_range_basis_agreement_and_word() -> None:
     )
     assert "nvfp4 on Qwen3-8B: MMLU −2.0 pt (intel/auto-round)" in text
     assert "KV fp8 on Qwen3-8B: GPQA −1.0 pt (A/b)" in text
-    assert text.endswith("Only short benchmarks were published: long reasoning may lose more")
+    assert text.endswith("Only short benchmarks were published; long reasoning may lose more")
     long = replace(
         quality,
         measured_anchor=(MeasuredAnchor("nvfp4 on Qwen3-8B: AIME −2.0 pt", INTEL, "reasoning"),),
