@@ -96,8 +96,8 @@ def memory(result: Plan | MemoryAnswer | TrainingMemory, ax: Axes | None = None)
 
 @typed
 def alternatives(plan: Plan, ax: Axes | None = None) -> Axes:
-    """The recommended plan beside as released, the best uniform format, the likeliest better plan
-    and the exact optimum, with 80 % intervals of the difference: the chart of the report.
+    """The recommended plan beside the alternatives that the report tells, with 80 % intervals of
+    the difference: the chart of the report.
 
     Raises:
         InputError: not a plan, or one beside which nothing was weighed.

@@ -25,7 +25,7 @@ OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode
 OWN = {
     "plan": "mode prefill_device transfer_bytes_per_s",
     "estimate": "",
-    "explain": "module solves",
+    "explain": "module solves mode prefill_device transfer_bytes_per_s",
     "frontier": "points map",
     "compare": "price",
     "capacity": "rate percentile router max_devices price simulate",
@@ -66,7 +66,11 @@ BESIDE = {"host", "host_sockets", "host_memory_bytes", "reuse", "kv_offload", "k
 """What plans and estimates alone are asked of a whole deployment."""
 LOAD = {"chunk_tokens", "requests", "same_lengths"}
 """How a benchmark loads what is priced."""
-ALSO = {"serve": {"concurrency", "draft_tokens", "acceptance", "chunk_tokens", "requests"}}
+ALSO = {
+    "serve": {"concurrency", "draft_tokens", "acceptance", "chunk_tokens", "requests"},
+    "compare": {"price"},
+    "capacity": {"price"},
+}
 """Parameters that a verb reads in its own way."""
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""

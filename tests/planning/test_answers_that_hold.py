@@ -257,4 +257,4 @@ def test_fewer_than_four_bits_come_after_a_cache_of_eight() -> None:
     assert {u.kv_layout for u in found.units if u.kv_layout} == {"q8_0"}
     assert found.quality.loss < 0.1
     named = asked("qwen3-32b", "rtx-4090", context=32768, kv="bf16")
-    assert named.quality.loss > 1
+    assert named.quality.loss > 2 * found.quality.loss

@@ -135,7 +135,9 @@ def _table(table: Table) -> list[str]:
     narrowest = NARROWEST_REASON
     if widths[-1] < narrowest:  # words alone, under a heading that folds
         narrowest = max(columns(word) for row in rows for word in row[-1].split())
-    for longest in range(max(widths[0], LONGEST_NAME), SHORTEST_NAME - 1, -1):
+    words = (columns(word) for row in rows for word in row[0].split())
+    shortest = max(SHORTEST_NAME, *words)  # a name of one word does not fold
+    for longest in range(max(widths[0], LONGEST_NAME), shortest - 1, -1):
         fixed = [min(widths[0], longest), *widths[1:-1]]
         space = room - sum(fixed) - len(fixed)
         if space >= narrowest:

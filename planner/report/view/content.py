@@ -32,6 +32,7 @@ from planner.report.view.figures import (
 from planner.report.view.pools import PoolsView, pools_view
 from planner.report.view.record import Section, View
 from planner.report.view.rival_plans import RivalsView, rivals_view
+from planner.report.view.shown_plans import PAGE_OTHERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class ReportExtras:
 
 
 NOTHING = ReportExtras()
-SHOWN_PLANS, COMMAND_COLUMNS = 5, 80
+COMMAND_COLUMNS = 80
 """Other plans that a page shows, and the columns of its commands."""
 
 
@@ -177,7 +178,7 @@ def content(plan: Plan, lang: str, extras: ReportExtras) -> Content:
     limits = limits_of(plan)
     counted = made.operators if made is not None else None
     versus = words.comparison(t, plan)
-    view = answer_view(t, plan, SHOWN_PLANS, width=COMMAND_COLUMNS)
+    view = answer_view(t, plan, PAGE_OTHERS, width=COMMAND_COLUMNS)
     engine = (
         t("reproduce.any_engine")
         if plan.engine.name == "any"

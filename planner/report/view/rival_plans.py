@@ -1,14 +1,13 @@
-"""The chart of the plans that were weighed: the recommended one, as released, the best uniform
-format, the likeliest better one and the exact optimum, on the scale that the verdict compares."""
+"""The chart of the plans that were weighed: the recommended one and the rows of the table below, on
+the scale that the verdict compares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.plan.names import is_just, name_kind, pooled_kind
+from planner.planning.plan.names import name_kind, pooled_kind
 from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommendation
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
@@ -16,11 +15,11 @@ from planner.report import words
 from planner.report.charts.records import DotPlot, DotRow, Mark, rows_in_words
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import chance, other_device_count
-from planner.report.view.shown_plans import EVEN, SAME, displacement
+from planner.report.view.alternatives import other_name
+from planner.report.view.shown_plans import PAGE_OTHERS, SAME, shown_others
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
-Rank = Callable[[OtherPlan], Any]
-"""What of some plans is drawn: the largest."""
+_MARKS: dict[str, Mark] = {"uniform": "uniform", "optimum": "optimum"}
 Values = tuple[float, float | None, float | None]
 """A value and the ends of its interval, None where it has none."""
 SPREAD = 12.0
@@ -58,7 +57,7 @@ def rivals_view(t: Phrases, plan: Plan) -> RivalsView | None:
     said = plan.recommendation
     if said is None:
         return None
-    chosen = charted_rivals(plan, said)
+    chosen = [(_mark(other), other) for other in shown_others(plan, PAGE_OTHERS)]
     axis = scale_of(t, plan, chosen)
     rows = [
         _mine(t, plan, said, axis),
@@ -96,51 +95,11 @@ def _wider(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> 
     return "".join(t("first.wider", optimum=words.loss(other.loss), loss=own) for other in worse)
 
 
-def charted_rivals(plan: Plan, said: Recommendation) -> list[tuple[Mark, OtherPlan]]:
-    """The other plans of the chart: as released, workers that do both (or pools), the best uniform
-    format, the one that comes nearest to displacing what is recommended, the exact optimum."""
-    others = [other for other in said.alternatives if other.why_not != SAME]
-    chosen: list[tuple[Mark, OtherPlan]] = []
-
-    def take(mark: Mark, some: Sequence[OtherPlan], key: Rank) -> None:
-        new = [other for other in some if all(other is not had for _, had in chosen)]
-        if new:
-            chosen.append((mark, max(new, key=key)))
-
-    take(
-        "released",
-        [
-            other
-            for other in others
-            if name_kind(other.name) == "released" and pooled_kind(other.name) != "aggregated"
-        ],
-        _worth,
-    )
-    take(
-        "other",
-        [other for other in others if pooled_kind(other.name) in ("aggregated", "two_pools")],
-        _worth,
-    )
-    take("uniform", [other for other in others if name_kind(other.name) == "uniform"], _worth)
-    take(
-        "other",
-        [
-            other
-            for other in others
-            if (other.probability_better or 0.0) >= EVEN and name_kind(other.name) != "optimum"
-        ],
-        displacement(plan),
-    )
-    take("optimum", [other for other in others if name_kind(other.name) == "optimum"], _worth)
-    return chosen
-
-
-def _worth(other: OtherPlan) -> float:
-    return (
-        other.gain.value
-        if other.gain is not None
-        else other.output_tokens_per_second / max(other.devices, 1)
-    )
+def _mark(other: OtherPlan) -> Mark:
+    kind = name_kind(other.name)
+    if kind == "released" and pooled_kind(other.name) != "aggregated":
+        return "released"
+    return _MARKS.get(kind, "other")
 
 
 def scale_of(t: Phrases, plan: Plan, chosen: Sequence[tuple[Mark, OtherPlan]]) -> RivalScale:
@@ -215,29 +174,12 @@ def _row(t: Phrases, plan: Plan, axis: RivalScale, mark: Mark, other: OtherPlan)
     values = _values(plan, axis, other)
     if values is None:
         return None
-    name = t.pieced(other.name)
-    if mark == "optimum":
-        name = t(
-            "first.optimum" if len(other.schemes) > 1 else "first.optimum_one", n=len(other.schemes)
-        )
-    elif name_kind(other.name) == "formats":
-        name = t("first.named", name=name, schemes=t("answer.comma").join(other.schemes))
-    elif (
-        is_just(other.name, "released")
-        and other.kv
-        and plan.recommendation is not None
-        and not plan.recommendation.formats
-    ):
-        name += t("first.kv", names=other.kv)
-    devices = other_device_count(plan, other.devices)
-    if devices:
-        name += t("advice.device" if devices == 1 else "advice.devices", n=words.count(devices))
     odds = (
         ""
         if other.probability_better is None
         else t("first.chance", chance=chance(other.probability_better))
     )
-    return _drawn(plan, axis, name, values, mark, odds)
+    return _drawn(plan, axis, other_name(t, plan, other), values, mark, odds)
 
 
 def _drawn(

@@ -12,7 +12,8 @@ from planner.planning.plan.record import Plan
 from planner.planning.price.evidence import NONE
 from planner.planning.question.given_values import recorded_values
 
-MOST_OTHERS = 6
+MOST_OTHERS, PAGE_OTHERS = 6, 5
+"""Other plans of a whole table, and of a page with its chart."""
 SAME = "the same plan"
 """Why a plan under another name is not taken."""
 EVEN = 0.5
