@@ -54,7 +54,7 @@ def test_a_table_of_80_columns_and_a_file(
         )
         == 0
     )
-    assert re.search(r"KL \S+ nats \([^)]*learned from other", capsys.readouterr().out)
+    assert re.search(r"KL \S+ nats \([^)]*from other", capsys.readouterr().out)
 
 
 def test_json_is_the_file(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
