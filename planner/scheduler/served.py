@@ -1,0 +1,37 @@
+"""What became of a stream of requests, and of every pass."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.base.records import record
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@record
+class ServedRequests:
+    """Requests [N] in order of arrival, and passes [S] of all replicas in order of their start.
+
+    ``first_seconds`` and ``last_seconds``: when the first and the last token left (nan: rejected,
+    or not served when the run ended); ``scheduled_seconds``: when the first pass that reads the
+    prompt began; ``preempted`` how often; ``hit_tokens`` of the prompt found in the cache;
+    ``rejected``: prompts beyond the context or the whole cache.
+    ``start_seconds``, ``pass_seconds`` [S]; ``decoding`` sequences and ``prompt_tokens`` of a pass;
+    ``cache_share`` of the blocks in use when it began; ``waiting`` requests then.
+    """
+
+    first_seconds: Array
+    last_seconds: Array
+    scheduled_seconds: Array
+    preempted: Counts
+    hit_tokens: Counts
+    rejected: NDArray[np.bool_]
+    start_seconds: Array
+    pass_seconds: Array
+    decoding: Counts
+    prompt_tokens: Counts
+    cache_share: Array
+    waiting: Counts
