@@ -28,7 +28,7 @@ from planner.sizing.by_device import (
 )
 from planner.sizing.capacity_figures import format_notes, replica_plan, tails_of, usd_per_million
 from planner.sizing.capacity_record import Capacity, SimulatedTimes
-from planner.sizing.cheapest import CheapestFormats, RequestStream, cheapest_formats
+from planner.sizing.cheapest import CheapestFormats, SizedRate, cheapest_formats
 from planner.sizing.level import LEAST_LOADED, ROUTERS
 from planner.sizing.notes import capacity_notes
 from planner.sizing.options import (
@@ -141,7 +141,7 @@ def _sized_on(inputs: QuestionInput, wanted: _Wanted) -> SizedAnswer:
     """The answer on one device, and what it is made of."""
     level = _level(inputs, wanted)
     inputs = replace(inputs, tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot)
-    stream = RequestStream(wanted.rate, wanted.router, level)
+    stream = SizedRate(wanted.rate, wanted.router, level)
     decision = decide_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
     choices = cheapest_formats(decision.choice, stream, wanted.max_devices)
     best = choices.answer.best
@@ -185,7 +185,7 @@ def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
 
 
 def _answer(
-    decision: PlanDecision, choices: CheapestFormats, wanted: _Wanted, stream: RequestStream
+    decision: PlanDecision, choices: CheapestFormats, wanted: _Wanted, stream: SizedRate
 ) -> Capacity:
     level, best = stream.level, choices.answer.best
     deployable, times = best.deployable, best.times

@@ -14,8 +14,8 @@ from planner.sizing.capacity_record import PercentilePoint
 from planner.sizing.cheapest import (
     FORMAT_LAYOUTS,
     CheapestFormats,
-    RequestStream,
     SizedFormats,
+    SizedRate,
     chance_cheaper,
     cost_draws,
 )
@@ -58,7 +58,7 @@ def usd_per_million(
 
 
 def format_notes(
-    decision: PlanDecision, choices: CheapestFormats, stream: RequestStream
+    decision: PlanDecision, choices: CheapestFormats, stream: SizedRate
 ) -> list[tuple[str, SizedDeployable, OptionNote]]:
     """The other formats that were sized with their chance to be cheaper and the reason why they
     are not taken, and what 4-bit weights would do; the fewest devices first."""

@@ -39,7 +39,7 @@ WORTH_LOOKING = 2.0
 
 
 @record
-class RequestStream:
+class SizedRate:
     """Requests a second over the whole deployment, the router, and the level that they keep."""
 
     rate: float
@@ -85,7 +85,7 @@ class CheapestFormats:
 
 
 def cheapest_formats(
-    choice: Selection, stream: RequestStream, most_devices: int | None
+    choice: Selection, stream: SizedRate, most_devices: int | None
 ) -> CheapestFormats:
     """The formats to take for ``stream``; more than ``most_devices`` only where no others do.
 
@@ -120,7 +120,7 @@ def cheapest_formats(
     return CheapestFormats(tuple(sized), taken, lacking, growth)
 
 
-def growth_of_devices(sized: SizedDeployable, stream: RequestStream) -> float:
+def growth_of_devices(sized: SizedDeployable, stream: SizedRate) -> float:
     """By which power of the step time devices grow, between the answer and the short end of its
     80 % interval; 1 where one replica is enough."""
     sigma = sized.deployable.sigmas(max(sized.times.in_flight, 1.0)).tpot
@@ -154,7 +154,7 @@ def _uncertain(deployable: Deployable) -> UncertainObjective:
     return uncertain_objective(space, priced, score(space.model.question, priced))
 
 
-def _sized(choice: Selection, stream: RequestStream) -> list[SizedFormats]:
+def _sized(choice: Selection, stream: SizedRate) -> list[SizedFormats]:
     """Formats that keep the level: the plan's and the conventional ones, the best whose weights
     exist and that must be made, as released; where none of them does, the first other that does.
 
@@ -180,7 +180,7 @@ def _sized(choice: Selection, stream: RequestStream) -> list[SizedFormats]:
     return out
 
 
-def _least_devices(deployable: Deployable, stream: RequestStream) -> int:
+def _least_devices(deployable: Deployable, stream: SizedRate) -> int:
     """Devices below which the rate is not served at all."""
     return deployable.group(stream.rate, stream.router).least * deployable.layout.ranks
 

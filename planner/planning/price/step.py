@@ -143,7 +143,7 @@ def step_tables(plan: Assignment, wanted: Sequence[tuple[int, Serving]]) -> list
         first.chunk,
         first.draft + 1.0 if first.draft else question.verified,
     )
-    passes = _passes(plan, at, lengths)
+    passes = pass_table(plan, at, lengths)
     if first.overlap:
         passes = _overlapped(plan, at, lengths, passes)
     longer = 1.0 + first.draft * first.draft_layers / question.spec.layers
@@ -175,8 +175,8 @@ class _TableRows:
     cached: Array
 
     def table(self, seconds: Array, longer: float) -> StepTimes:
-        """The table of the seconds of its passes [4, N] (:func:`_passes`), steps ``longer`` by what
-        drafts."""
+        """The table of the seconds of its passes [4, N] (:func:`pass_table`), steps ``longer`` by
+        what drafts."""
         all_stages = self._of(seconds[0], seconds[1], longer)
         if self.stages == 1:
             return all_stages
@@ -207,7 +207,7 @@ class _TableRows:
 
 
 def _rows(plan: Assignment, layout: int, work: Serving) -> _TableRows:
-    batch, here = _ladder(work.most), plan.tables.layouts[layout]
+    batch, here = batch_ladder(work.most), plan.tables.layouts[layout]
     cached = min(int(work.isl * work.hit_rate), work.isl - 1)
     passes = -(-(work.isl - cached) // work.chunk)
     everywhere = here.dp > work.reading
@@ -232,7 +232,7 @@ def _rows(plan: Assignment, layout: int, work: Serving) -> _TableRows:
     )
 
 
-def _passes(plan: Assignment, at: Points, lengths: Lengths) -> Array:
+def pass_table(plan: Assignment, at: Points, lengths: Lengths) -> Array:
     """Seconds [4, N] of a step and of all passes of prompts beside it, through every stage with its
     hops, and of both in the slowest stage."""
     model = plan.model
@@ -341,7 +341,7 @@ def rank_points(plan: Assignment, slots: Array) -> Points:
     return replace(points(plan.tables.layouts, [(plan.layout, 1)] * len(slots)), slot=slots)
 
 
-def _ladder(most: float) -> Array:
+def batch_ladder(most: float) -> Array:
     """0, 1, 2, 3, 4, 6, 8, 12 … up to the first that is ``most`` or more."""
     out, power = [0.0, 1.0], 2.0
     while out[-1] < most:
