@@ -18,9 +18,11 @@ class ServedRequests:
     ``first_seconds`` and ``last_seconds``: when the first and the last token left (nan: rejected,
     or not served when the run ended); ``scheduled_seconds``: when the first pass that reads the
     prompt began; ``preempted`` how often; ``hit_tokens`` of the prompt found in the cache;
-    ``rejected``: prompts beyond the context or the whole cache.
+    ``rejected``: beyond the context or the whole cache, or ended by the engine with an error;
+    ``made_tokens`` of the answer: fewer than were asked for where the context ended it, or the run.
     ``start_seconds``, ``pass_seconds`` [S]; ``decoding`` sequences and ``prompt_tokens`` of a pass;
-    ``cache_share`` of the blocks in use when it began; ``waiting`` requests then.
+    ``cache_share`` of the blocks in use when it began, the mean of ranks that step together;
+    ``waiting`` requests then. ``complete``: the run went on until all were served.
     """
 
     first_seconds: Array
@@ -29,9 +31,11 @@ class ServedRequests:
     preempted: Counts
     hit_tokens: Counts
     rejected: NDArray[np.bool_]
+    made_tokens: Counts
     start_seconds: Array
     pass_seconds: Array
     decoding: Counts
     prompt_tokens: Counts
     cache_share: Array
     waiting: Counts
+    complete: bool = True

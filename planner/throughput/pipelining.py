@@ -118,7 +118,7 @@ def in_lockstep(
             ranks=load.ranks * ranks,
             cache_tokens=load.cache_tokens / count,
         ),
-        _host_of_round(policy, count),
+        host_of_round(policy, count),
     )
 
 
@@ -141,7 +141,7 @@ def host_of_pass(policy: Scheduling, count: int) -> Scheduling:
     )
 
 
-def _host_of_round(policy: Scheduling, count: int) -> Scheduling:
+def host_of_round(policy: Scheduling, count: int) -> Scheduling:
     """The host's time of a round: one pass after the other."""
     each = host_of_pass(policy, count)
     return replace(

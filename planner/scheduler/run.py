@@ -1,0 +1,148 @@
+"""Requests played through an engine's scheduler, pass by pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from planner.base.errors import InputError
+from planner.numerics.engines import Chosen, check_engine, numba_installed
+from planner.requests.stream import RequestStream
+from planner.scheduler import state as at
+from planner.scheduler.costs import StepCosts
+from planner.scheduler.events import play
+from planner.scheduler.rules import LEAST_LOADED, ROUTERS, SchedulerRules
+from planner.scheduler.served import ServedRequests
+from planner.scheduler.setup import as_lists, new_state
+from planner.scheduler.state import State
+from planner.throughput.scheduling import Scheduling
+
+Progress = Callable[[int], None]
+PASSES = 1 << 16
+"""Passes between two looks at the clock of a compiled kernel; a sixteenth of it otherwise."""
+WORTH_COMPILING = 4_000_000
+"""Tokens of prompts' passes and answers from which compiling the kernel is soon repaid."""
+
+
+def run(
+    stream: RequestStream,
+    rules: SchedulerRules,
+    costs: StepCosts,
+    policy: Scheduling,
+    *,
+    ranks: int = 1,
+    replicas: int = 1,
+    router: str = LEAST_LOADED,
+    seed: int = 0,
+    progress: Progress | None = None,
+    engine: Chosen = "auto",
+    read_elsewhere: bool = False,
+) -> ServedRequests:
+    """Serve a stream on ``replicas`` of ``ranks`` attention ranks that step together.
+
+    ``progress`` is called now and then with the number of requests that are done. An interrupt ends
+    the run early: what was served until then is returned, not ``complete``. ``engine``: ``numba``
+    compiles the kernel, ``numpy`` runs it as it stands, with the same results. ``read_elsewhere``:
+    prompts are read, and their first tokens made, by other workers.
+
+    Raises:
+        InputError: no rank, a cache or budget that holds nothing, or an unknown router.
+    """
+    _check(rules, ranks, replicas, router)
+    compiled = _compiles(stream, engine)
+    room = PASSES if compiled else PASSES // 16
+    tables = new_state(
+        stream,
+        rules,
+        costs,
+        policy,
+        ranks=ranks,
+        replicas=replicas,
+        router=router,
+        seed=seed,
+        read_elsewhere=read_elsewhere,
+        room=room,
+    )
+    step: Callable[[State, int], bool] = play
+    if compiled:
+        from planner.scheduler.compiled import compiled_play
+
+        step = compiled_play()
+    else:
+        tables = as_lists(tables)
+    return _played(tables, step, room, progress)
+
+
+def _check(rules: SchedulerRules, ranks: int, replicas: int, router: str) -> None:
+    if ranks < 1 or replicas < 1:
+        raise InputError(f"{replicas} replicas of {ranks} ranks", hint="each at least 1")
+    if router not in ROUTERS:
+        raise InputError(f"router {router!r}", hint=" or ".join(ROUTERS))
+    if rules.token_budget <= rules.draft or rules.max_sequences < 1 or rules.block_tokens < 1:
+        raise InputError(
+            f"a pass of {rules.token_budget} tokens and {rules.max_sequences} sequences",
+            hint="a pass holds at least the tokens of one sequence",
+        )
+    if rules.cache_tokens < rules.block_tokens:
+        raise InputError(
+            f"a cache of {rules.cache_tokens} tokens", hint="it holds at least one block"
+        )
+
+
+def _compiles(stream: RequestStream, engine: Chosen) -> bool:
+    check_engine(engine, 1)
+    if engine != "auto":
+        return engine == "numba"
+    return int(stream.output_tokens.sum()) >= WORTH_COMPILING and numba_installed()
+
+
+def _played(
+    tables: State, step: Callable[[State, int], bool], room: int, progress: Progress | None
+) -> ServedRequests:
+    """Run the kernel from record to record until all is served or somebody interrupts."""
+    amounts, counts = [np.zeros((0, 3))], [np.zeros((0, 3), dtype=np.int64)]
+    complete = False
+    try:
+        while not complete:
+            complete = step(tables, room)
+            _keep(tables, amounts, counts)
+            if progress is not None:
+                progress(int(tables.marks[at.SERVED_ALL] + tables.marks[at.REFUSED]))
+    except KeyboardInterrupt:
+        complete = False
+        _keep(tables, amounts, counts)
+    return _served(tables, np.concatenate(amounts), np.concatenate(counts), complete=complete)
+
+
+def _keep(tables: State, amounts: list[np.ndarray], counts: list[np.ndarray]) -> None:
+    """Move the passes that the kernel recorded."""
+    recorded = int(tables.marks[at.RECORDED])
+    amounts.append(np.array(tables.amounts[:recorded], dtype=np.float64).reshape(-1, 3))
+    counts.append(np.array(tables.counts[:recorded], dtype=np.int64).reshape(-1, 3))
+    tables.marks[at.RECORDED] = 0
+
+
+def _served(
+    tables: State, amounts: np.ndarray, counts: np.ndarray, *, complete: bool
+) -> ServedRequests:
+    requests = np.array(tables.requests, dtype=np.int64).reshape(-1, at.REQUEST_COLUMNS)
+    times = np.array(tables.times, dtype=np.float64).reshape(-1, 3)
+    order = np.argsort(amounts[:, at.BEGIN], kind="stable")
+    amounts, counts = amounts[order], counts[order]
+    return ServedRequests(
+        first_seconds=times[:, at.FIRST],
+        last_seconds=times[:, at.LAST],
+        scheduled_seconds=times[:, at.SCHEDULED],
+        preempted=requests[:, at.PREEMPTED],
+        hit_tokens=requests[:, at.HIT],
+        rejected=requests[:, at.REJECTED] > 0,
+        made_tokens=requests[:, at.MADE],
+        start_seconds=amounts[:, at.BEGIN],
+        pass_seconds=amounts[:, at.LASTED],
+        decoding=counts[:, at.DECODED],
+        prompt_tokens=counts[:, at.PROMPTED],
+        cache_share=amounts[:, at.SHARE],
+        waiting=counts[:, at.WAITED],
+        complete=complete,
+    )
