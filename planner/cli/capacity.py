@@ -12,7 +12,7 @@ import click
 from planner.cli.language import language
 from planner.cli.progress import working
 from planner.cli.types import INTEGER, NUMBER, PRINTED, Hinted, options
-from planner.sizing.request_rate import rate_parts
+from planner.requests.request_rate import rate_parts
 
 if TYPE_CHECKING:
     from planner.sizing.capacity_record import Capacity

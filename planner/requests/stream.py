@@ -41,7 +41,8 @@ def plain_stream(
     output_tokens: Tokens,
     hit_rate: float = 0.0,
 ) -> RequestStream:
-    """Requests whose prompts share nothing that is known but a share ``hit_rate`` of each."""
+    """N requests that come at ``arrival_seconds`` [N] with prompts and answers of so many tokens
+    [N], of which nothing is known to be shared but a share ``hit_rate`` of each prompt."""
     cached = np.minimum((input_tokens * hit_rate).astype(np.int64), input_tokens - 1)
     none = np.zeros(0, dtype=np.int64)
     starts = np.zeros(len(arrival_seconds) + 1, dtype=np.int64)

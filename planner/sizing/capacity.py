@@ -19,6 +19,7 @@ from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.plan.notes import written
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
+from planner.requests.request_rate import LEAST, MOST
 from planner.sizing.by_device import (
     SizedAnswer,
     cheapest_device,
@@ -43,7 +44,6 @@ from planner.sizing.options import (
 from planner.sizing.percentile_intervals import chance_kept, percentile_estimates
 from planner.sizing.refusals import too_many
 from planner.sizing.replicas import ServiceLevel
-from planner.sizing.request_rate import LEAST, MOST
 from planner.sizing.simulation import simulate
 from planner.workloads import NamedWorkload
 

@@ -43,6 +43,7 @@ INTERNAL = {
     "planner/lab/measuring/timing.py",
     "planner/lab/measuring/rows.py",
     "planner/messages/stored.py",  # pydantic tells them
+    "planner/requests/traces.py",  # told with the number of the line
 }
 """Files whose plain exceptions are about this program, or are caught before a user sees them."""
 ELSEWHERE = {"--tensor-type"}

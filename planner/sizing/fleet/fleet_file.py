@@ -9,8 +9,8 @@ from typing import Any
 
 from planner.base.errors import DataError, nearest_names
 from planner.base.records import record
+from planner.requests.request_rate import LEAST, MOST, rate_of
 from planner.sizing.level import LEAST_LOADED, ROUTERS
-from planner.sizing.request_rate import LEAST, MOST, rate_parts
 
 COST, SPARE = "cost", "spare"
 GOALS = (COST, SPARE)
@@ -293,12 +293,8 @@ def _rate(read: _Reader) -> float:
     """Requests a second."""
     value = read.table.get("rate")
     example = 'rate = 20 (requests a second), or rate = "1200/min"'
-    if isinstance(value, str) and (parts := rate_parts(value)) is not None:
-        number, seconds = parts
-        try:
-            value = float(number) / seconds
-        except ValueError:
-            value = None
+    if isinstance(value, str):
+        value = rate_of(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST <= value <= MOST:
         read.wrong(
             "rate", f"a rate from {LEAST:g} to {MOST:g} requests a second is required", example
