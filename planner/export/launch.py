@@ -23,7 +23,7 @@ from planner.export.serving_facts import (
     sized,
 )
 from planner.export.trtllm import CHECKPOINT
-from planner.formats.kv import GGML_CACHES
+from planner.formats.kv import GGML_CACHE_TYPES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.memory.usable import claimed_share, shared_memory_utilization
@@ -44,12 +44,7 @@ _CACHES: dict[str, dict[str, str]] = {
         "nvfp4": "nvfp4",
     },
     "sglang": {"fp8": "fp8_e4m3", "fp8-ds-mla": "fp8_e4m3"},
-    "llama.cpp": {
-        "bf16": "bf16",
-        "fp16": "f16",
-        "fp32": "f32",
-        **{name: name for name in GGML_CACHES},
-    },
+    "llama.cpp": dict(GGML_CACHE_TYPES),
 }
 # SGLang documentation, Quantization: ModelOpt checkpoints.
 _SGLANG_MODELOPT = {

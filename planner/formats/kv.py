@@ -35,6 +35,12 @@ GGML_CACHES = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """Cache types of llama.cpp (-ctk, -ctv), by its names."""
 
 
+GGML_CACHE_TYPES: Mapping[str, str] = MappingProxyType(
+    {"bf16": "bf16", "fp16": "f16", "fp32": "f32"} | {name: name for name in GGML_CACHES}
+)
+"""Layout → the word of -ctk and -ctv for it."""
+
+
 def _ggml(id: str) -> KvLayout:
     """A ggml type, whose blocks of 32 lie in the vector of one token and head."""
     stored = SCHEMES[f"ggml-{id}"].weight

@@ -170,7 +170,7 @@ def test_without_a_device(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             ["qwen3-8b", "h100-sxm", "--engine", "llama.cpp", "--cache-type-k", "q9"],
-            "unknown cache type",
+            "unknown KV layout",
             "",
         ),
         (["qwen3-8b", "--scheme", "int5"], "unknown scheme", ""),

@@ -197,7 +197,7 @@ def test_refusals() -> None:
         ({"block_size": 16}, "belongs to an engine"),
         ({"colour": 1}, "no flag"),
         ({"context": 10**9}, "positions"),
-        ({"engine": "llama.cpp", "kv": "fp8", "memory_bytes": 10**11}, "cache types"),
+        ({"engine": "llama.cpp", "kv": "fp8", "memory_bytes": 10**11}, "no cache type fp8"),
         ({"engine": "sglang", "gpu_memory_utilization": 0.9, "memory_bytes": 10**11}, "vllm"),
     ]:
         with pytest.raises(InputError, match=word) as caught:

@@ -8,11 +8,13 @@ from typing import Any
 
 from planner.base.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
+from planner.memory.caches import KvOf
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.flags import settings_of_flags
 from planner.memory.engines.records import Case, EngineResult
 from planner.memory.engines.run import engine_size
 from planner.memory.usable import shared_memory_utilization, usable_memory
+from planner.planning.inspect.llama_cpp_settings import llama_settings
 
 _CPU_ENGINES = ("llama.cpp", "pytorch", "vllm")
 _GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
@@ -27,11 +29,14 @@ def engine_memory(
     chunk: int,
     schemes: frozenset[str],
     context: int,
+    batch: int,
     kv: str,
+    kv_of: str | KvOf,
 ) -> EngineResult | None:
     """What the engine makes of ``case``, with its ``flags`` and else prefill chunks of ``chunk``
-    tokens; ``schemes`` are those of the weights, ``context`` the longest sequence [tokens]. None
-    without an engine.
+    tokens; ``schemes`` are those of the weights, ``context`` the longest sequence [tokens], ``kv``
+    what is asked of the caches and ``kv_of`` what each is; llama.cpp has a slot for each of
+    ``batch`` sequences. None without an engine.
 
     Raises:
         InputError: no memory is known, or caches that the engine has not.
@@ -50,8 +55,10 @@ def engine_memory(
             hint="--engine " + " or ".join(_CPU_ENGINES),
         )
     if engine.name == "llama.cpp":
-        _check_llama(schemes, kv, case.parts)
+        _check_llama(schemes, case.parts)
     settings = settings_of_flags(engine, flags, context=context, kv=kv)
+    if engine.name == "llama.cpp":
+        settings = llama_settings(settings, flags, case.spec, kv_of, batch)
     if engine.name == "sglang" and settings.batched_tokens is None and device is not None:
         settings = replace(settings, batched_tokens=chunk)  # what its commands set
     if (
@@ -73,18 +80,13 @@ def major_capability(device: DeviceProfile | None) -> int:
     return int(text.split(".")[0]) if text else 0
 
 
-def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None:
-    """Raises where llama.cpp has no such weights, caches or layers."""
+def _check_llama(names: frozenset[str], parts: tuple[str, ...]) -> None:
+    """Raises where llama.cpp has no such weights or layers."""
     foreign = sorted(n for n in names if n not in _GGUF_FORMATS and not n.startswith("ggml-"))
     if foreign:
         raise UnsupportedError(
             f"llama.cpp has no {foreign[0]} weights",
             hint="--scheme ggml-q4_k or bf16, or a GGUF file as MODEL",
-        )
-    if kv != "auto":
-        raise InputError(
-            f"kv {kv!r}: llama.cpp has its own cache types",
-            hint="use --cache-type-k and --cache-type-v",
         )
     if "mtp" in parts:
         raise UnsupportedError(

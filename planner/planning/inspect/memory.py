@@ -40,11 +40,13 @@ from planner.planning.engines.prefill_chunks import COMMON, prefill_chunk
 from planner.planning.infeasible.memory_relief import MemoryQuestion
 from planner.planning.inspect.engine_memory import engine_memory, major_capability
 from planner.planning.inspect.extra_models import extra_models_of
+from planner.planning.inspect.llama_cpp_settings import OWN, layouts_of_flags
 from planner.planning.inspect.memory_notes import memory_notes
 from planner.planning.inspect.memory_ways_out import ways_out
 from planner.planning.inspect.stored_formats import cache_layouts, weight_formats
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.record import Plan
+from planner.planning.question.caches import PLAIN_KV
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import ANY, AUTO, QuestionInput
 from planner.planning.question.workload import (
@@ -140,7 +142,9 @@ def _memory(
     case = _resolved(inputs, given_values, parts, flags, extra)
     spec, device, use = case.spec, case.device, case.use
     format_of, scheme_text, schemes = weight_formats(spec, inputs.scheme, plan)
-    kv_of, kv_text = cache_layouts(spec, inputs.kv, plan)
+    llama = case.engine is not None and case.engine.name == "llama.cpp"
+    kv = layouts_of_flags(inputs.kv, case.flags) if llama else inputs.kv
+    kv_of, kv_text = cache_layouts(spec, kv, plan, OWN if llama else PLAIN_KV)
 
     given_bytes = inputs.memory_bytes
     shared = None if given_bytes is not None else _usable(case)
@@ -170,7 +174,9 @@ def _memory(
             chunk=case.chunk,
             schemes=schemes,
             context=case.work.context,
+            batch=use.batch,
             kv=inputs.kv if plan is None else kv_text,
+            kv_of=kv_of,
         ),
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
         assumptions=memory_notes(

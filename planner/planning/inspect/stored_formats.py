@@ -11,7 +11,7 @@ from planner.memory.resident import FormatOf, PartFormats, as_released
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.record import Plan
-from planner.planning.question.caches import named_apart
+from planner.planning.question.caches import PLAIN_KV, named_apart
 
 
 def weight_formats(
@@ -56,8 +56,11 @@ def weight_formats(
     )
 
 
-def cache_layouts(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | KvOf, str]:
-    """The layout of every cache, and what to call it: given, the release's own, or a plan's units.
+def cache_layouts(
+    spec: ModelSpec, kv: str, plan: Plan | None, keeps: str = PLAIN_KV
+) -> tuple[str | KvOf, str]:
+    """The layout of every cache, and what to call it: given, a plan's units, the release's own, or
+    else what the engine ``keeps``.
 
     Raises:
         InputError: both a layout and a plan, or no such layout; when asked, a cache that the plan
@@ -90,5 +93,5 @@ def cache_layouts(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | Kv
     apart = named_apart(kv)
     if apart:
         return lambda kind, _: apart[kind == "kv-v"], "/".join(apart)
-    name = spec.kv_scheme or "bf16" if kv == "auto" else kv_layout(kv).id
+    name = spec.kv_scheme or keeps if kv == "auto" else kv_layout(kv).id
     return name, name

@@ -9,7 +9,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
-from planner.planning.engines.defaults import own_cache
+from planner.planning.engines.defaults import PLAIN_CACHES, own_cache
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.question import Question
@@ -18,7 +18,7 @@ from planner.throughput.ggml_attention import ggml_attention
 
 DOMINATED_KV = ("fp16", "fp32")
 """As large as BF16 or larger, and no quicker: tried where an engine has kernels of its own for
-them."""
+them, or keeps one unless it is told otherwise (which is then tried in place of BF16)."""
 PLAIN_KV = "bf16"
 
 
@@ -78,7 +78,9 @@ def cache_layouts(
     own = ggml_attention(device, engine)
     quicker = own.tiled - {"fp32"} if own is not None else frozenset()
     legal = _legal_kv(device, units)
-    return tuple(k for k in legal if k not in DOMINATED_KV or k in quicker), ()
+    plain = _plain_type(spec, device, engine)
+    left_out = {PLAIN_KV, *DOMINATED_KV} - {plain, *quicker}
+    return tuple(k for k in legal if k not in left_out), ()
 
 
 def common_cache_notes(name: str) -> tuple[Note, ...]:
@@ -152,6 +154,13 @@ def _engine_kv(spec: ModelSpec, device: DeviceProfile, engine: str) -> tuple[str
         return PLAIN_KV, ()
     why = message("assumptions.cache_of_engine", engine=engine, note=default.note)
     return default.kv, (Note("cache format", default.kv, why),)
+
+
+def _plain_type(spec: ModelSpec, device: DeviceProfile, engine: str) -> str:
+    """The plain type that stands for all of its size where caches are free: that which ``engine``
+    keeps by itself, llama.cpp's F16, else BF16."""
+    kv, _ = _engine_kv(spec, device, engine)
+    return kv if kv in PLAIN_CACHES else PLAIN_KV
 
 
 def kv_refusal(device: DeviceProfile, layout: KvLayout) -> Text:
