@@ -123,6 +123,7 @@ def read(s: State, u: int, v: int, r: int, tokens: int, need: int) -> None:
     unit[at.PROMISED] -= min(need, unit[at.PROMISED])
     request[at.OWN] += need
     s.behind[v] += behind_seconds(s, tokens, request[at.READ])
+    request[at.FROM] = request[at.READ]
     request[at.READ] += tokens
     request[at.PHASE] = at.READING
     lane[at.TOKENS] += tokens

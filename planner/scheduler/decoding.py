@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from planner.scheduler import state as at
 from planner.scheduler.cache import allocate, blocks_of, free_blocks, release
+from planner.scheduler.ends import known_tokens, last_ended, preempt_ended
 from planner.scheduler.state import State
 
 RETRACTED_STEPS = 20
@@ -135,7 +136,11 @@ def _preempt_one(s: State, u: int, v: int, by_tokens: bool) -> int:
     if partial >= 0 and not by_tokens:
         stop_reading(s, u, partial)
     else:
-        _preempt(s, u, v, _victim(s, v, by_tokens))
+        r, ended = _victim(s, v, by_tokens), last_ended(s, u)
+        if ended >= 0 and (r < 0 or s.requests[ended][at.ADMITTED] > s.requests[r][at.ADMITTED]):
+            preempt_ended(s, u, ended)
+        else:
+            _preempt(s, u, v, r)
     return new_blocks(s, v)
 
 
@@ -159,7 +164,7 @@ def _preempt(s: State, u: int, v: int, r: int) -> None:
     full blocks findable until they are needed, SGLang the prompt's alone."""
     request = s.requests[r]
     leave(s, u, v, r)
-    kept = request[at.READ]
+    kept = known_tokens(s, r)
     if s.limits[at.ENGINE] == at.BY_TOKENS:
         kept = request[at.INPUT]
     _take_events(s, v, r)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from planner.scheduler import state as at
 from planner.scheduler.admission import take_prompts, to_the_end
-from planner.scheduler.cache import publish, release
+from planner.scheduler.cache import publish
 from planner.scheduler.decoding import enqueue, join, leave, make_room, pop, tokens_after
+from planner.scheduler.ends import ends_unheard, free_of, hear_of_ends, heard_later
 from planner.scheduler.passes import pass_seconds
 from planner.scheduler.slots import leave_slot, read_in_slots, step_in_slots
 from planner.scheduler.state import State
@@ -128,11 +129,14 @@ def begin_pass(s: State, replica: int, lane: int, now: float) -> None:
     if batch == 0 and tokens == 0:
         stand_still(s, replica, lane, now)
         return
+    for u in range(first, first + s.limits[at.RANKS]):
+        hear_of_ends(s, u)
     seconds = pass_seconds(s, replica, lane, decodes)
     clock[1 + lane] = now + seconds
     clock[at.FREE] = now + stage_seconds(s, seconds, batch)
     begun[1 + lane] = 1
     begun[at.PASSES] += 1
+    s.marks[at.BEGAN] = replica * lanes + lane
     row = s.marks[at.RECORDED]
     amount, counted = s.amounts[row], s.counts[row]
     amount[at.BEGIN], amount[at.LASTED], amount[at.SHARE] = now, seconds, share
@@ -205,6 +209,13 @@ def stand_still(s: State, replica: int, lane: int, now: float) -> None:
         if s.begun[replica][1 + j]:
             return
     first = replica * s.limits[at.RANKS]
+    heard = False
+    for u in range(first, first + s.limits[at.RANKS]):
+        heard = hear_of_ends(s, u) or heard
+    if heard:
+        s.begun[replica][at.PASSES] += 1
+        s.clocks[replica][1 + lane] = now
+        return
     for u in range(first, first + s.limits[at.RANKS]):
         head = s.units[u][at.HEAD]
         if head >= 0 and s.requests[head][at.ELIGIBLE] > s.begun[replica][at.PASSES]:
@@ -271,11 +282,12 @@ def finish(s: State, u: int, r: int, now: float) -> None:
     request[at.PHASE] = at.DONE
     if s.limits[at.ENGINE] == at.BY_SLOTS:
         leave_slot(s, u, r)
-    elif s.limits[at.ENGINE] == at.NO_EVICTION:
-        left = to_the_end(s, r) - request[at.SHARED] * s.limits[at.WEIGHT] - request[at.OWN]
-        unit[at.PROMISED] -= max(min(left, unit[at.PROMISED]), 0)
-    if s.limits[at.ENGINE] != at.BY_SLOTS:
-        release(s, u, r, request[at.OWN])
-    unit[at.SERVED] -= 1
-    unit[at.FULL] = 0
+        unit[at.SERVED] -= 1
+    elif heard_later(s):
+        ends_unheard(s, u, r)
+    else:
+        if s.limits[at.ENGINE] == at.NO_EVICTION:
+            left = to_the_end(s, r) - request[at.SHARED] * s.limits[at.WEIGHT] - request[at.OWN]
+            unit[at.PROMISED] -= max(min(left, unit[at.PROMISED]), 0)
+        free_of(s, u, r, request[at.READ])
     s.marks[at.SERVED_ALL] += 1

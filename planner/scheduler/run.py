@@ -12,6 +12,7 @@ from planner.requests.stream import RequestStream
 from planner.scheduler import state as at
 from planner.scheduler.costs import StepCosts
 from planner.scheduler.events import play
+from planner.scheduler.members import Members, members
 from planner.scheduler.rules import LEAST_LOADED, ROUTERS, SchedulerRules
 from planner.scheduler.served import ServedRequests
 from planner.scheduler.setup import as_lists, new_state
@@ -38,20 +39,24 @@ def run(
     progress: Progress | None = None,
     engine: Chosen = "auto",
     read_elsewhere: bool = False,
+    record: Callable[[Members], None] | None = None,
 ) -> ServedRequests:
     """Serve a stream on ``replicas`` of ``ranks`` attention ranks that step together.
 
     ``progress`` is called now and then with the number of requests that are done. An interrupt ends
     the run early: what was served until then is returned, not ``complete``. ``engine``: ``numba``
     compiles the kernel, ``numpy`` runs it as it stands, with the same results. ``read_elsewhere``:
-    prompts are read, and their first tokens made, by other workers.
+    prompts are read, and their first tokens made, by other workers. ``record`` is called with the
+    members of each pass in order of their start; the kernel then runs as it stands.
 
     Raises:
         InputError: no rank, a cache or budget that holds nothing, or an unknown router.
     """
     _check(rules, ranks, replicas, router)
-    compiled = _compiles(stream, engine)
+    compiled = record is None and _compiles(stream, engine)
     room = PASSES if compiled else PASSES // 16
+    if record is not None:
+        room = 1
     tables = new_state(
         stream,
         rules,
@@ -71,7 +76,7 @@ def run(
         step = compiled_play()
     else:
         tables = as_lists(tables)
-    return _played(tables, step, room, progress)
+    return _played(tables, step, room, progress, record)
 
 
 def _check(rules: SchedulerRules, ranks: int, replicas: int, router: str) -> None:
@@ -98,7 +103,11 @@ def _compiles(stream: RequestStream, engine: Chosen) -> bool:
 
 
 def _played(
-    tables: State, step: Callable[[State, int], bool], room: int, progress: Progress | None
+    tables: State,
+    step: Callable[[State, int], bool],
+    room: int,
+    progress: Progress | None,
+    record: Callable[[Members], None] | None,
 ) -> ServedRequests:
     """Run the kernel from record to record until all is served or somebody interrupts."""
     amounts, counts = [np.zeros((0, 3))], [np.zeros((0, 3), dtype=np.int64)]
@@ -106,6 +115,8 @@ def _played(
     try:
         while not complete:
             complete = step(tables, room)
+            if record is not None and tables.marks[at.RECORDED]:
+                record(members(tables))
             _keep(tables, amounts, counts)
             if progress is not None:
                 progress(int(tables.marks[at.SERVED_ALL] + tables.marks[at.REFUSED]))

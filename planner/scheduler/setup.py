@@ -55,7 +55,9 @@ def new_state(
     listed = size + count if limits[at.CACHING] and limits[at.ENGINE] != at.BY_SLOTS else 1
     slots = most if limits[at.ENGINE] == at.BY_SLOTS else 1
     unit_rows = np.zeros((units, at.UNIT_COLUMNS), dtype=np.int64)
-    unit_rows[:, [at.HEAD, at.TAIL, at.OLDEST, at.NEWEST, at.PARTIAL]] = -1
+    unit_rows[
+        :, [at.HEAD, at.TAIL, at.OLDEST, at.NEWEST, at.PARTIAL, at.LEAVING, at.LEAVING_LAST]
+    ] = -1
     clocks = np.full((replicas, 1 + lanes), np.inf)
     clocks[:, at.FREE] = 0.0
     places = np.zeros(count, dtype=np.int64)
@@ -84,7 +86,7 @@ def new_state(
         "before": np.full((units, listed), -1, dtype=np.int64),
         "after": np.full((units, listed), -1, dtype=np.int64),
         "slots": np.full((units, slots, 3), [-1, -1, 0], dtype=np.int64),
-        "idle": np.tile(np.arange(-slots, 0, dtype=np.int64), (units, 1)),
+        "idle": np.tile(np.arange(-1, -slots - 1, -1, dtype=np.int64), (units, 1)),
         "amounts": np.zeros((room, 3)),
         "counts": np.zeros((room, 3), dtype=np.int64),
     }

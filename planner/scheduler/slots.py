@@ -1,7 +1,8 @@
 """Which prompts a pass reads: llama.cpp's server.
 
 A request gets an idle slot: the one whose last prompt begins most like its own, where that is more
-than a tenth of it, else the one idle for longest; it reads on behind what they share. A pass holds
+than a tenth of it, else the one idle for longest, of those
+never used the last; it reads on behind what they share. A pass holds
 a token of every slot that generates, then prompts by number of slot up to ``n_batch`` tokens. In a
 unified cache idle slots keep their cells until another has no room; where that is not enough, all
 that runs ends with an error (tools/server/server-context.cpp get_available_slot, update_slots,
@@ -53,6 +54,7 @@ def read_in_slots(s: State, u: int, v: int, now: float) -> None:
         if r < 0 or s.requests[r][at.PHASE] != at.READING:
             continue
         request = s.requests[r]
+        request[at.FROM] = request[at.READ]
         tokens = min(request[at.LENGTH] - request[at.READ], budget)
         if tokens <= 0:
             continue

@@ -1,0 +1,1 @@
+"""Engines' own schedulers, run without a GPU on the same requests: pass by pass beside ours."""

@@ -1,0 +1,64 @@
+"""``python -m evaluation.schedulers``: record what engines' schedulers form, compare it with ours.
+
+An engine is run where its option names it; without any, what was recorded before is compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from evaluation.pages import publish
+from evaluation.schedulers import golden, page
+from evaluation.schedulers.compare import DATA, compare
+from evaluation.schedulers.golden import Recorded, batch_of
+from evaluation.schedulers.traces import random_trace
+
+HERE = Path(__file__).resolve().parent
+SEEDS = range(1, 21)
+
+
+def record_vllm(python: Path, seeds: range) -> tuple[str, list[Recorded]]:
+    """(version, what vLLM's schedulers made of the traces of ``seeds``)."""
+    traces = [random_trace(seed) for seed in seeds]
+    with tempfile.TemporaryDirectory() as folder:
+        given, back = Path(folder, "traces.json"), Path(folder, "batches.json")
+        given.write_text(json.dumps({trace.name: trace.told() for trace in traces}))
+        script = HERE / "engine_vllm.py"
+        subprocess.run([python, script, given, back], check=True)
+        answer: dict[str, Any] = json.loads(back.read_text())
+    found = []
+    for trace in traces:
+        for scheduler, made in answer["traces"][trace.name].items():
+            batches = tuple(batch_of(batch) for batch in made["batches"])
+            found.append(Recorded(trace, scheduler, batches, made["preempted"]))
+    return answer["version"], found
+
+
+def main() -> int:
+    """Record, compare, print or write the page."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.schedulers", description=__doc__)
+    parser.add_argument("--vllm", type=Path, metavar="PYTHON", help="of an environment with vLLM")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="the page")
+    options = parser.parse_args()
+    if options.vllm is not None:
+        version, found = record_vllm(options.vllm, SEEDS)
+        golden.write(DATA / "vllm.json", version, found)
+    compared = {}
+    for path in sorted(DATA.glob("*.json")):
+        version, recorded = golden.read(path)
+        compared[path.stem, version] = [compare(one) for one in recorded]
+    text = page.page(compared)
+    if options.write is None:
+        print(text)
+    else:
+        publish(options.write, text)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
