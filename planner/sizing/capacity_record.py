@@ -26,6 +26,9 @@ class CapacityOption:
     without end. ``usd_per_month`` is None without a price, ``kwh_per_month`` without a power limit.
     ``chance_cheaper`` than the answer, in common draws of their errors (None: it differs in the
     number of replicas alone, or keeps no limit), and the ``reason`` why it is not the answer.
+    ``queue_growth``: requests a second by which its queue grows (0: it does not);
+    ``requests_per_second_held``: the rate that it serves within the limits, where it does not keep
+    them at the rate asked.
     """
 
     name: str
@@ -49,6 +52,8 @@ class CapacityOption:
     needs_new_weights: bool = False
     chance_cheaper: float | None = None
     reason: str = ""
+    queue_growth: float = 0.0
+    requests_per_second_held: float | None = None
 
     @property
     def layout(self) -> str:

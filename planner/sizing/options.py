@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from math import floor, log10
 
 from planner.base.records import cached_record, record
 from planner.base.units import format_seconds
@@ -93,6 +94,8 @@ def option(
     devices = replicas * layout.ranks
     power = monthly_energy(deployable, devices, times)
     keeps = level.keeps(times)
+    growth = group.growth(replicas)
+    held = None if keeps else group.holds(replicas, level)
     return CapacityOption(
         name,
         kind,
@@ -114,14 +117,20 @@ def option(
         None if power is None else power.value,
         note.new_weights,
         note.chance if keeps else None,
-        note.reason if keeps else late_reason(times, level),
+        note.reason if held is None else late_reason(times, level, growth, held),
+        growth,
+        held,
     )
 
 
-def late_reason(times: PercentileTimes | None, level: ServiceLevel) -> str:
-    """Which limit is exceeded most, by which time."""
+def late_reason(
+    times: PercentileTimes | None, level: ServiceLevel, growth: float, rate_held: float
+) -> str:
+    """How fast the queue grows [requests/s], or which limit is exceeded most, and the rate
+    ``rate_held`` within the limits [requests/s]."""
+    rate = rounded_down(rate_held)
     if times is None:
-        return message("capacity.more_than_served")
+        return message("capacity.queue_grows", growth=f"{growth:.3g}", rate=rate)
     late = [
         (value / limit, what)
         for what, value, limit in (
@@ -131,7 +140,7 @@ def late_reason(times: PercentileTimes | None, level: ServiceLevel) -> str:
         if limit is not None
     ]
     _, what = max(late)
-    return message("capacity.over_its_limit", what=what)
+    return message("capacity.over_its_limit", what=what, rate=rate)
 
 
 def dearer_reason(mine: float, answer: float, *, priced: bool = True) -> str:
@@ -276,6 +285,14 @@ def rounded_up(value: float) -> float:
     """A limit rounded up to three digits, so that it is kept."""
     digits = float(f"{value:.3g}")
     return digits if digits >= value else float(f"{value * 1.005:.3g}")
+
+
+def rounded_down(rate: float) -> str:
+    """A rate rounded down to three digits, so that it is kept; 0 where there is none."""
+    if not rate > 0:
+        return "0"
+    step = 10.0 ** (floor(log10(rate)) - 2)
+    return f"{floor(rate / step * (1 + 1e-12)) * step:.6g}"
 
 
 def _compromise(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, log10
 
 from planner.base.errors import InfeasibleError
 from planner.base.units import format_seconds
 from planner.messages.message import LINKED, Text, joined, message
 from planner.sizing.deployable import Deployable
-from planner.sizing.options import SizedDeployable, compromises, rounded_up
+from planner.sizing.options import SizedDeployable, compromises, rounded_down, rounded_up
 from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, max_request_rate, unloaded_times
 
 ROOM = 1.1
@@ -100,8 +99,14 @@ def too_many(
         default=0.0,
     )
     ways: list[Text] = [f"--max-devices {best.devices}"]
-    if rate := _down(served):
+    if served > 0:
+        rate = rounded_down(served)
         ways.append(message("refusals.rate_that_they_serve", rate=rate, most=most))
+    growth = min(
+        (s.group.growth(most // s.deployable.layout.ranks) for s in looked), default=best.group.rate
+    )
+    if growth > 0:
+        ways.append(message("refusals.queue_would_grow", most=most, growth=f"{growth:.3g}"))
     ways += [compromise.text for compromise in compromises(best, looked, level, None, most=most)][
         :1
     ]
@@ -116,11 +121,3 @@ def too_many(
         ),
         hint=joined(ways),
     )
-
-
-def _down(rate: float) -> str:
-    """Rounded down to three digits; empty for none."""
-    if not rate > 0:
-        return ""
-    step = 10.0 ** (floor(log10(rate)) - 2)
-    return f"{floor(rate / step) * step:.6g}"

@@ -96,6 +96,14 @@ class ReplicaGroup:
         """The share of the most that so many replicas serve."""
         return self.rate / (replicas * self.each)
 
+    def growth(self, replicas: int) -> float:
+        """Requests a second by which the queue of so many replicas grows; 0 where it does not."""
+        return max(self.rate - replicas * self.each, 0.0)
+
+    def holds(self, replicas: int, level: ServiceLevel) -> float:
+        """Requests a second that so many replicas serve within ``level``; 0 where none."""
+        return max_request_rate(self.rank, replicas, self.router, level)
+
     @property
     def least(self) -> int:
         """Replicas that serve the rate at all."""

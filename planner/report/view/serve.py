@@ -84,7 +84,7 @@ def _point(t: Phrases, answer: ServingAnswer, point: ServedPoint) -> Iterator[Fa
     where = "point.worker" if answer.pools else "point.replica"
     yield Fact(
         t("fact.batch"),
-        t(where, n=f"{point.active_sequences:.1f}") + (t("point.full") if point.cache_full else ""),
+        t(where, n=f"{point.active_sequences:.1f}") + _full(t, answer, point),
     )
     yield Fact(
         t("fact.time"),
@@ -97,6 +97,18 @@ def _point(t: Phrases, answer: ServingAnswer, point: ServedPoint) -> Iterator[Fa
     )
     if answer.pools is not None:
         yield Fact(t("fact.pools"), _pools(t, answer.pools))
+
+
+def _full(t: Phrases, answer: ServingAnswer, point: ServedPoint) -> str:
+    """Of a full cache: the requests that do not decode, and the rate that is served."""
+    if not point.cache_full:
+        return ""
+    copies = answer.pools.decode_workers if answer.pools else answer.layout.replicas
+    return t(
+        "point.full",
+        waiting=f"{max(point.concurrency - copies * point.active_sequences, 0.0):,.0f}",
+        rate=format_rate(point.output_tokens_per_second / answer.osl),
+    )
 
 
 def _pools(t: Phrases, pools: PoolInfo) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, log10
+from math import floor
 
 from planner.base.errors import InfeasibleError
 from planner.messages.message import CLAUSES, Text, joined, message, with_name
 from planner.sizing.fleet.assign import growth_factor, smallest_stock
 from planner.sizing.fleet.problem import FleetProblem
+from planner.sizing.options import rounded_down
 from planner.sizing.refusals import limits
 from planner.sizing.replicas import ServiceLevel
 
@@ -45,7 +46,7 @@ def stock_too_small(
             "refusals.at_s_all_devices_together",
             x=names[m],
             r=f"{problem.rates[m]:g}",
-            s=_down(share * problem.rates[m]),
+            s=rounded_down(share * problem.rates[m]),
         )
         for m, share in enumerate(alone)
         if share < ENOUGH
@@ -58,7 +59,7 @@ def stock_too_small(
                 "refusals.at_s_beside_others_s",
                 x=names[m],
                 r=f"{problem.rates[m]:g}",
-                s=_down(share * problem.rates[m]),
+                s=rounded_down(share * problem.rates[m]),
             )
             for m, share in beside
             if share > 0
@@ -96,11 +97,3 @@ def _stock(problem: FleetProblem, devices: Sequence[str]) -> Text:
         "refusals.smallest_stock_that_would_do", x=joined([*parts, least], CLAUSES)
     )
     return joined([bought_text, message("refusals.or_lower_rates_or_other")])
-
-
-def _down(rate: float) -> str:
-    """Rounded down to three digits."""
-    if rate <= 0:
-        return "0"
-    step = 10.0 ** (floor(log10(rate)) - 2)
-    return f"{floor(rate / step) * step:.6g}"
