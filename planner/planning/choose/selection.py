@@ -211,11 +211,11 @@ def less_lossy(options: Sequence[Option], gain: float) -> Array:
 
 
 def conventional_option(options: Sequence[Option], engine: str) -> int:
-    """The plan that is taken where nothing displaces it, on the ``engine`` that practice and
-    evidence prefer: the published deployment of the strongest source, of equals the best; else the
-    conventional one, as released or from an official release; else the simplest. Without a default
-    limit on loss it is the least lossy; of weights that must be made, the simplest of those that
-    the least lossy cannot be told from."""
+    """The plan that is taken where nothing displaces it: a published deployment, first on the
+    ``engine`` that practice and evidence prefer, then of the strongest source, of equals the best;
+    else that engine's conventional one, as released or from an official release; else the simplest.
+    Without a default limit on loss it is the least lossy; of weights that must be made, the
+    simplest of those that the least lossy cannot be told from."""
     made = [option.priced.loss for option in options if option.simple.new_weights]
     alike = equal_up_to(options[0].space.model, min(made, default=0.0))
 
@@ -228,6 +228,7 @@ def conventional_option(options: Sequence[Option], engine: str) -> int:
             given = question.devices_given and recipe.devices != max(question.sizes)
             source = (recipe.device != question.device.id, KINDS.index(recipe.kind), given)
         return (
+            recipe is None,
             question.engine != engine,
             source,
             option.simple.new_weights,

@@ -142,7 +142,7 @@ def test_further_stages_take_of_what_a_prompt_may_take(
     bare = PrefillRates(np.array([2.0]), group[None], np.array([np.inf]))
     staged, counts = replace(bare, later=np.array([later])), np.array([float(workers)])
     most = staged.within(np.array([limit + later]), counts)
-    assert most == pytest.approx(bare.within(np.array([limit]), counts), rel=1e-6)
+    assert most == pytest.approx(bare.within(np.array([limit]), counts), rel=1e-6, abs=1e-9)
     rate = np.array([[share * workers * bare.fastest[0]]])
     assert staged.seconds(rate, counts) == pytest.approx(bare.seconds(rate, counts) + later)
     pool = PrefillPoolState(workers, workers * 2, len(group), tuple(group.tolist()), later)

@@ -165,4 +165,4 @@ def test_batches_too_many_to_be_told_apart_leave_a_gap_that_is_told(
     assert plan.solver.bound <= exact.solver.bound * (1 + 1e-6)
     (note,) = (a for a in plan.assumptions if a.key == "batches")
     assert "0.1%" in note.value
-    assert "optimum within 0.1% of its bound" in " ".join(str(plan).split())
+    assert "within 0.1% of the optimum" in " ".join(str(plan).split())
