@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.pages import publish
-from evaluation.schedulers import golden, page
+from evaluation.schedulers import golden, llama_server, page
 from evaluation.schedulers.compare import DATA, compare
 from evaluation.schedulers.golden import Recorded, batch_of
 from evaluation.schedulers.traces import random_trace
@@ -39,15 +39,32 @@ def record_vllm(python: Path, seeds: range) -> tuple[str, list[Recorded]]:
     return answer["version"], found
 
 
+def record_llama_server(server: Path, model: Path) -> tuple[str, list[Recorded]]:
+    """(version, what llama.cpp's server made of requests at each rate, by its log)."""
+    found, build = [], ""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (rate, count, seed) in llama_server.RATES.items():
+            log = llama_server.serve(server, model, rate, count, seed, Path(folder, name))
+            found.append(llama_server.read(name, log))
+            build = llama_server.version(log)
+    return build, found
+
+
 def main() -> int:
     """Record, compare, print or write the page."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.schedulers", description=__doc__)
     parser.add_argument("--vllm", type=Path, metavar="PYTHON", help="of an environment with vLLM")
+    parser.add_argument("--llama-server", type=Path, metavar="PROGRAM", help="of llama.cpp")
+    parser.add_argument("--build", help="of the program, where it does not know it")
+    parser.add_argument("--model", type=Path, metavar="GGUF", help="that it serves")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the page")
     options = parser.parse_args()
     if options.vllm is not None:
         version, found = record_vllm(options.vllm, SEEDS)
         golden.write(DATA / "vllm.json", version, found)
+    if options.llama_server is not None:
+        version, found = record_llama_server(options.llama_server, options.model)
+        golden.write(DATA / "llama.cpp.json", options.build or version, found)
     compared = {}
     for path in sorted(DATA.glob("*.json")):
         version, recorded = golden.read(path)

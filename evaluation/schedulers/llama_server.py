@@ -18,8 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from planner.base.records import record
+from evaluation.schedulers.golden import Recorded, batch_of
+from evaluation.schedulers.traces import UNSHARED, Trace
+from planner.scheduler.rules import LLAMA_CPP
 
+SERVER = "llama-server"
+RATES = {"slow": (0.8, 24, 1), "fast": (5.0, 32, 2), "at-once": (1000.0, 24, 3)}
+"""Requests a second, how many, and the seed of their lengths."""
 SLOTS, BATCH, MICRO_BATCH, CONTEXT = 8, 128, 64, 1024
 PORT = 18086
 WAIT_SECONDS, LIMIT_SECONDS = 60.0, 900.0
@@ -36,17 +41,7 @@ _IDLE = re.compile(r"update_slots: all slots are idle")
 _VERSION = re.compile(r"common_params_print_info: build (\S+ \S+)")
 
 
-@record
-class ServedLog:
-    """Requests in order of arrival, and the passes: (request, tokens) in the order of the batch."""
-
-    arrival_seconds: list[float]
-    input_tokens: list[int]
-    output_tokens: list[int]
-    batches: list[list[tuple[int, int]]]
-
-
-def read(log: str) -> ServedLog:
+def read(name: str, log: str) -> Recorded:
     """What a log says; each pass lasts a second on its clock."""
     number: dict[str, int] = {}
     arrivals: list[float] = []
@@ -99,7 +94,23 @@ def read(log: str) -> ServedLog:
     for request in list(reading):
         close(request, lengths[request])
     order = range(len(number))
-    return ServedLog(arrivals, [lengths[r] for r in order], [answers[r] for r in order], passes)
+    nothing = np.zeros(len(number), dtype=np.int64)
+    trace = Trace(
+        name=name,
+        engine=LLAMA_CPP,
+        token_budget=BATCH,
+        max_sequences=SLOTS,
+        blocks=SLOTS * CONTEXT,
+        block_tokens=1,
+        context=CONTEXT,
+        prefix_cache=False,
+        arrival_seconds=np.array(arrivals),
+        input_tokens=np.array([lengths[r] for r in order]),
+        output_tokens=np.array([answers[r] for r in order]),
+        prefix=nothing + UNSHARED,
+        shared_blocks=nothing,
+    )
+    return Recorded(trace, SERVER, tuple(batch_of(each) for each in passes), 0)
 
 
 def serve(server: Path, model: Path, rate: float, count: int, seed: int, log: Path) -> str:

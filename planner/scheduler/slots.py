@@ -1,12 +1,13 @@
 """Which prompts a pass reads: llama.cpp's server.
 
 A request gets an idle slot: the one whose last prompt begins most like its own, where that is more
-than a tenth of it, else the one idle for longest, of those
-never used the last; it reads on behind what they share. A pass holds
-a token of every slot that generates, then prompts by number of slot up to ``n_batch`` tokens. In a
-unified cache idle slots keep their cells until another has no room; where that is not enough, all
-that runs ends with an error (tools/server/server-context.cpp get_available_slot, update_slots,
-try_clear_idle_slots).
+than a tenth of it, else the one idle for longest, of those never used the last; it reads on behind
+what they share. Requests that waited for a slot get those that one pass freed in reverse order, as
+each free slot puts one of them at the head of the queue (server-queue.cpp pop_deferred_task). A
+pass holds a token of every slot that generates, then prompts by number of slot up to ``n_batch``
+tokens. In a unified cache idle slots keep their cells until another has no room; where that is not
+enough, all that runs ends with an error (tools/server/server-context.cpp get_available_slot,
+update_slots, try_clear_idle_slots).
 """
 
 from __future__ import annotations
@@ -70,9 +71,35 @@ def read_in_slots(s: State, u: int, v: int, now: float) -> None:
             lane[at.ENDED] += 1
 
 
-def fill_slots(s: State, u: int, now: float) -> None:
-    """Give idle slots to those that wait, in order of arrival."""
+def _now(s: State, u: int) -> int:
+    """A clock of slots: those that one pass frees are free in order of their numbers."""
+    return int(s.begun[u // s.limits[at.RANKS]][at.PASSES] * s.limits[at.MOST])
+
+
+def turn_first(s: State, u: int) -> None:
+    """Reverse the order of as many that waited for a slot as the last pass has freed."""
     unit, passes = s.units[u], s.begun[u // s.limits[at.RANKS]][at.PASSES]
+    freed = 0
+    for k in range(s.limits[at.MOST]):
+        if s.slots[u][k][NOW] < 0 and s.idle[u][k] >= _now(s, u):
+            freed += 1
+    first, before, r = unit[at.HEAD], -1, unit[at.HEAD]
+    while freed > 0 and r >= 0 and s.requests[r][at.ELIGIBLE] < passes:
+        later = s.requests[r][at.NEXT]
+        s.requests[r][at.NEXT] = before
+        before, r = r, later
+        freed -= 1
+    if before >= 0:
+        unit[at.HEAD] = before
+        s.requests[first][at.NEXT] = r
+        if r < 0:
+            unit[at.TAIL] = first
+
+
+def fill_slots(s: State, u: int, now: float) -> None:
+    """Give idle slots to those that wait."""
+    unit, passes = s.units[u], s.begun[u // s.limits[at.RANKS]][at.PASSES]
+    turn_first(s, u)
     while unit[at.QUEUED] > 0 and unit[at.SERVED] < s.limits[at.MOST]:
         r = unit[at.HEAD]
         request = s.requests[r]
@@ -133,8 +160,7 @@ def leave_slot(s: State, u: int, r: int) -> None:
     if not s.limits[at.CACHING]:
         unit[at.HELD] -= slot[CELLS]
         slot[LAST_ONE], slot[CELLS] = -1, 0
-    s.idle[u][request[at.SLOT]] = s.marks[at.ADMISSIONS]
-    s.marks[at.ADMISSIONS] += 1
+    s.idle[u][request[at.SLOT]] = _now(s, u) + request[at.SLOT]
 
 
 def drop_all(s: State, u: int, v: int) -> None:
@@ -149,7 +175,7 @@ def drop_all(s: State, u: int, v: int) -> None:
                 unit[at.UNREAD] -= 1
             request[at.PHASE], request[at.REJECTED] = at.DONE, 1
             s.marks[at.REFUSED] += 1
-            s.idle[u][k] = s.marks[at.ADMISSIONS]
+            s.idle[u][k] = _now(s, u) + k
         slot[NOW], slot[LAST_ONE], slot[CELLS] = -1, -1, 0
     for i in range(len(s.residues[v])):
         s.residues[v][i] = 0

@@ -7,7 +7,8 @@ import pytest
 from evaluation.schedulers import golden
 from evaluation.schedulers.compare import DATA, compare
 
-VERSION, RECORDED = golden.read(DATA / "vllm.json")
+_, RECORDED = golden.read(DATA / "vllm.json")
+_, BY_SLOTS = golden.read(DATA / "llama.cpp.json")
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda one: f"{one.trace.name}-{one.scheduler}")
@@ -16,6 +17,14 @@ def test_passes_are_those_of_vllm(recorded: golden.Recorded) -> None:
     assert found.differs is None
     assert found.batches == recorded.batches
     assert found.preempted == recorded.preempted
+
+
+@pytest.mark.parametrize("recorded", BY_SLOTS, ids=lambda one: one.trace.name)
+def test_passes_are_those_of_llama_server(recorded: golden.Recorded) -> None:
+    """Three rates; requests wait for slots, prompts are read in parts and beside one another."""
+    found = compare(recorded)
+    assert found.differs is None
+    assert found.batches == recorded.batches
 
 
 def test_traces_reach_the_limits_of_the_scheduler() -> None:
