@@ -6,7 +6,9 @@ the served tables in the folders, in one run:
 * planner/planning/data/left_out_kinds.csv: what is added where no deployment of a kind was measured
   (``benchmarks/left_out_kinds.py``);
 * planner/planning/data/differing_errors.toml: what does not cancel between two configurations
-  (``benchmarks/differing.py``).
+  (``benchmarks/differing.py``);
+* planner/planning/data/correction_spread.csv: how sure corrections of `plan learn` are
+  (``benchmarks/correction_spread.py``).
 
 Run it again whenever a law of time has moved, then ``make docs``. It prints how the
 intervals that follow cover, group by group (``benchmarks/intervals.py``).
@@ -19,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from math import log
 from pathlib import Path
 
-from benchmarks import differing, left_out_kinds
+from benchmarks import correction_spread, differing, left_out_kinds
 from benchmarks.intervals import OF_A_STEP, REGIMES, metric_of, report, with_widths
 from planner.lab.validation.records import Outcome
 from planner.lab.validation.run import validate
@@ -95,13 +97,17 @@ def main(folders: Sequence[str]) -> None:
     FILE.write_text("\n".join(HEAD) + "\n" + as_csv(lines), encoding="utf-8")
     left_out_kinds.DATA.write_text(left_out_kinds.costs(lines, unnamed), encoding="utf-8")
     differing.DATA.write_text(differing.entries(rows), encoding="utf-8")
+    correction_spread.DATA.write_text(correction_spread.entries(lines), encoding="utf-8")
     for known in (evidence.served_residuals, evidence.evidence):
         known.cache_clear()
     measured_errors.forget()
     print(report(with_widths(outcomes)))
     print(
         "written:",
-        *(path.relative_to(ROOT) for path in (FILE, left_out_kinds.DATA, differing.DATA)),
+        *(
+            path.relative_to(ROOT)
+            for path in (FILE, left_out_kinds.DATA, differing.DATA, correction_spread.DATA)
+        ),
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from planner.api.export import export_plan, import_plan
     from planner.api.fleet import fleet
     from planner.api.frontier import frontier
+    from planner.api.learn import learn
     from planner.api.measure import measure
     from planner.api.memory import memory_use
     from planner.api.numerics import layer_error
@@ -70,6 +71,7 @@ _WHERE = {
     "fleet": "planner.api.fleet",
     "frontier": "planner.api.frontier",
     "memory_use": "planner.api.memory",
+    "learn": "planner.api.learn",
     "measure": "planner.api.measure",
     "profile": "planner.api.profile",
     "sensitivity": "planner.api.sensitivity",
@@ -130,6 +132,7 @@ __all__ = [
     "import_plan",
     "inventory",
     "layer_error",
+    "learn",
     "load_device",
     "load_model",
     "load_scenario",

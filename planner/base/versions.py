@@ -12,7 +12,15 @@ from functools import lru_cache
 
 from packaging.version import InvalidVersion, Version
 
-__all__ = ["EARLIEST", "Version", "end_of", "holds_at", "version_in", "version_of"]
+__all__ = [
+    "EARLIEST",
+    "Version",
+    "end_of",
+    "holds_at",
+    "release_of",
+    "version_in",
+    "version_of",
+]
 EARLIEST = Version("0.dev0")
 """Before every version that anything has."""
 _WRITTEN = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
@@ -44,6 +52,13 @@ def version_in(text: str) -> Version | None:
         return Version(text)
     except InvalidVersion:
         return None
+
+
+def release_of(text: str) -> str:
+    """The first two numbers of a version, ``0.19`` of ``v0.19.1+cu128``; the text where it is no
+    version."""
+    version = version_in(text)
+    return text if version is None else ".".join(map(str, version.release[:2]))
 
 
 def holds_at(since: Version, until: Version | None, version: Version) -> bool:

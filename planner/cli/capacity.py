@@ -92,6 +92,7 @@ class RequestRate(click.ParamType[float]):
     "profile",
     "imatrix",
     "hardware_dir",
+    "no_learned",
 )
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every alternative.")
 @options("report", "verbose", "assumptions", *PRINTED)

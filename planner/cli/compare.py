@@ -40,6 +40,7 @@ HTML, CSV = (".html", ".htm"), (".csv",)
     "engine",
     "scenario",
     "hardware_dir",
+    "no_learned",
 )
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every row and column.")
 @click.option("--report", metavar="FILE.html", help="Also write a page.")

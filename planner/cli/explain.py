@@ -55,6 +55,7 @@ class _Solves(click.ParamType[int]):
     *RULE,
     *POOLS,
     "hardware_dir",
+    "no_learned",
     *PRINTED,
 )
 def explain_command(**given: Any) -> None:

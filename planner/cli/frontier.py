@@ -35,6 +35,7 @@ from planner.cli.types import FREEDOM, INTEGER, LATENCY, LAYOUT, PRINTED, WORKLO
     "profile",
     *FREEDOM,
     "hardware_dir",
+    "no_learned",
     *PRINTED,
 )
 def frontier_command(**given: Any) -> None:

@@ -74,7 +74,10 @@ ADVANCED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Weights in host memory", BESIDE),
     ("Layers and protection rules", FREEDOM),
     ("What-if page", ("interactive", "grid", "resume")),
-    ("Files and code", ("scenario", "hardware_dir", "anchor", "trust_remote_code", "ignore_keys")),
+    (
+        "Files and code",
+        ("scenario", "hardware_dir", "no_learned", "anchor", "trust_remote_code", "ignore_keys"),
+    ),
 )
 """Shown by ``--help-all`` alone."""
 

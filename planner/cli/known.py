@@ -27,6 +27,7 @@ ELSEWHERE = {
     "sweep": "sweep",
     "sensitivity": "sensitivity",
     "compare": "compare",
+    "learn": "learn",
     "measure": "measure",
     "verify": "verify",
     "capacity": "capacity",

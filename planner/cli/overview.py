@@ -31,6 +31,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
             "profile": "quality loss of every format in each layer of a checkpoint",
             "measure": "time this machine's kernels, for the device `host`",
             "verify": "run a plan with a real engine, predicted beside measured",
+            "learn": "results of your benchmarks, for later predictions",
         },
     ),
     (
@@ -128,6 +129,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "verify": (
         "plan verify plan.json base.gguf --engine llama.cpp --engine-dir llama.cpp/build",
         "plan verify plan.json ./model --engine vllm --python ./vllm/bin/python",
+    ),
+    "learn": (
+        "plan learn result.json --device h100-sxm --engine vllm@0.19",
+        "plan learn bench.json --model llama-3.1-8b --device host --scheme q4_k_m",
+        "plan learn --list",
     ),
     "calibrate": ("plan lab calibrate measured/ --device h100-sxm -o h100-mine.toml",),
     "validate": ("plan lab validate --only op_gemm", "plan lab validate --data measured/ --json"),

@@ -86,7 +86,7 @@ _SHARE = click.FLOAT
     help="Bandwidth between the pools per device (default: network).",
 )
 @click.option("--cache-tokens", type=INTEGER, help="KV cache capacity of a rank [tokens].")
-@options("anchor", "hardware_dir", *PRINTED)
+@options("anchor", "hardware_dir", "no_learned", *PRINTED)
 def serve_command(**given: Any) -> None:
     """TPOT, TTFT and throughput of MODEL on DEVICE at a number of concurrent requests."""
     from planner.cli.files import print_json

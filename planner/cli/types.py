@@ -279,7 +279,16 @@ RULE = keys(declared.RuleParameters)
 DRAFTS = keys(declared.SpeculationName, declared.DraftNumbers)
 POOLS = keys(declared.PoolsParameters)
 PRINTED = ("json", "quiet", "timings")
-SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")
+SURFACE = (
+    "engine",
+    "scenario",
+    "hardware_dir",
+    "no_learned",
+    "json",
+    "report",
+    "quiet",
+    "timings",
+)
 WHERE = frozenset(
     {
         "as_json",

@@ -96,6 +96,7 @@ def capacity(
     profile: str | Profile | None = None,
     imatrix: str | os.PathLike[str] | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
+    no_learned: bool = False,
 ) -> Capacity:
     """The fewest devices that serve ``rate`` requests a second so that ``percentile`` of them keep
     the limits on TTFT and TPOT: replicas, layout and formats. What :func:`planner.plan` calls

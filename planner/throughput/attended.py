@@ -9,12 +9,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.models.spec import Attention
+from planner.models.spec import Attention, ModelSpec
 from planner.throughput.points import Number
 
 COMPRESSED = ("csa", "hca", "swa")
 """Attention over one vector that is key and value of all heads: a window of them as they are, and
 in csa and hca one entry for ``ratio`` tokens."""
+
+
+def model_class(spec: ModelSpec) -> str:
+    """dense, moe, mla (latent attention) or compressed (attention to summaries of blocks)."""
+    kinds = {attention.kind for attention in spec.attention}
+    if kinds & set(COMPRESSED):
+        return "compressed"
+    if "mla" in kinds:
+        return "mla"
+    return "moe" if spec.experts is not None else "dense"
 
 
 def decode_entries(attention: Attention, kv_len: Number) -> Number:

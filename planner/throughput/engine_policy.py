@@ -87,6 +87,16 @@ class PromptHost:
     factor: float = 1.0
     captured_tokens: float = 0.0
 
+    def slower(self, factor: float) -> PromptHost:
+        """The same host where all of its work takes ``factor`` times as long."""
+        if factor == 1.0:
+            return self
+        return replace(
+            self,
+            layer_seconds=self.layer_seconds * factor,
+            handling_seconds=self.handling_seconds * factor,
+        )
+
 
 @lru_cache(maxsize=1024)
 def prompt_host(engine: str, version: str, device: str = "", *, experts: bool) -> PromptHost:
@@ -116,6 +126,18 @@ def _reading(engine: str, version: str) -> tuple[float, float]:
         (float(entry["factor"]), float(entry.get("captured_tokens", 0)))
         for entry in _rules()["reading"]
         if _is(entry["engine"], engine) and _is(entry["version"], version)
+    )
+
+
+def with_slower_steps(policy: Scheduling, factor: float) -> Scheduling:
+    """``policy`` where the host's work for a step takes ``factor`` times as long."""
+    if factor == 1.0:
+        return policy
+    return replace(
+        policy,
+        host_seconds=policy.host_seconds * factor,
+        host_seconds_per_sequence=policy.host_seconds_per_sequence * factor,
+        exposed_seconds_per_sequence=policy.exposed_seconds_per_sequence * factor,
     )
 
 

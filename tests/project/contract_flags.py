@@ -22,7 +22,7 @@ QUESTION_FLAGS = (
     *words("""
 --devices --tp --dp --pp --ep --context --isl --osl --batch --concurrency --objective --ttft-ms
 --tpot-ms --e2e-ms
---memory-bytes --kv --engine --scenario --hardware-dir
+--memory-bytes --kv --engine --scenario --hardware-dir --no-learned
 """),
 )
 SURFACE_FLAGS = words("""
@@ -131,6 +131,12 @@ CALIBRATE_FLAGS = set(
 """)
 )
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
+LEARN_FLAGS = set(
+    words("""
+--model --device --engine --scheme --kv --tp --isl --osl --concurrency --no-keep --list --forget
+--hardware-dir --json --quiet
+""")
+)
 EXPLAIN_FLAGS = (
     PLAN_FLAGS
     - DEPLOYMENT_FLAGS
@@ -149,6 +155,7 @@ SERVE_FLAGS = {
 --kv --engine --requests --draft-tokens --acceptance --draft-layers --chunk-tokens
 --stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
 --prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
+--no-learned
 """),
 }
 EXPORT_FLAGS = set(
@@ -172,6 +179,7 @@ FRONTIER_FLAGS = {
 --points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --concurrency --ttft-ms
 --tpot-ms --e2e-ms
 --memory-bytes --schemes --kv --engine --profile --untie --drop-policies --hardware-dir
+--no-learned
 """),
 }
 DIFF_FLAGS = {"--json", "--quiet", "--fail-if"}
@@ -246,6 +254,7 @@ PLAN_DEFAULTS = {
     "allow_unmeasured": False,
     "anchor": None,
     "hardware_dir": None,
+    "no_learned": False,
     **DEPLOYMENT_DEFAULTS,
     **POOL_DEFAULTS,
 }

@@ -123,7 +123,7 @@ train experts numerics
 
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-report sweep serve sensitivity completion compare measure verify capacity
+report sweep serve sensitivity completion compare measure verify capacity learn
 fleet list lab help engines workloads
 """)
 
@@ -131,8 +131,8 @@ PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
 capacity claims compare diff estimate experts explain export_plan fleet frontier import_plan
-inventory layer_error load_device load_model load_scenario load_workload measure memory_use plan
-plot profile
+inventory layer_error learn load_device load_model load_scenario load_workload measure
+memory_use plan plot profile
 read_plan sensitivity serve sweep train validate verify what_if
 """)
 

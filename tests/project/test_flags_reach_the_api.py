@@ -25,6 +25,7 @@ GIVEN = {
     "engine": "vllm",
     "scenario": "some-scenario",
     "hardware_dir": "some-folder",
+    "no_learned": True,
     "profile": "some-file",
     "imatrix": "a-matrix",
     "anchor": "tpot_ms=12.5",
@@ -67,7 +68,7 @@ def as_flags(values: dict[str, Any]) -> list[str]:
     return [
         part
         for name, value in values.items()
-        for part in ("--" + name.replace("_", "-"), str(value))
+        for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))
     ]
 
 

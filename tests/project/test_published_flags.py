@@ -21,6 +21,7 @@ from tests.project.contract_flags import (
     FORMATS_FLAGS,
     FRONTIER_FLAGS,
     IMPORT_FLAGS,
+    LEARN_FLAGS,
     MEASURE_FLAGS,
     MEMORY_FLAGS,
     NUMERICS_FLAGS,
@@ -104,6 +105,13 @@ def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: s
     assert named | {"output"} == set(keywords(command)) - {"progress", "notify"} | {"output"}
 
 
+def test_flags_of_learn_are_the_arguments_of_the_api() -> None:
+    assert flags("learn") == LEARN_FLAGS
+    named = {f.removeprefix("--").replace("-", "_") for f in LEARN_FLAGS} - NOT_IN_THE_API
+    other = {"no_keep": "keep_runs", "forget": "forget_run", "list": ""}
+    assert {other.get(name, name) for name in named} - {""} == set(keywords("learn")) - {"results"}
+
+
 def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
     assert flags("sensitivity") == SENSITIVITY_FLAGS
     assert keywords("sensitivity") == {"exclude_models": (), "names": "module"}
@@ -178,6 +186,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                 *REPORT_FLAGS,
                 *SWEEP_FLAGS,
                 *COMPARE_FLAGS,
+                *LEARN_FLAGS,
                 *MEASURE_FLAGS,
                 *VERIFY_FLAGS,
                 *CLAIMS_FLAGS,

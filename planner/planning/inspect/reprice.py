@@ -25,6 +25,7 @@ from planner.planning.price.served import serving_of, serving_policy, tabulate
 from planner.planning.price.step import Assignment
 from planner.planning.question.engine_questions import engine_questions
 from planner.planning.question.given_values import GivenValues
+from planner.planning.question.learned import run_ids_in, with_learned
 from planner.planning.question.offload import (
     HostRequest,
     given_offload,
@@ -95,6 +96,8 @@ def reprice(
         given=plan,
         engine=engine_of(plan),
     )
+    if learned := run_ids_in(plan.assumptions):
+        question_as_made = with_learned(question_as_made, only=learned)
     if plan.offload is not None:
         question_as_made = without_host_schemes(
             with_offload(

@@ -36,7 +36,7 @@ from planner.planning.price.token_costs import energy_of, joules_estimate, usd_e
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
-from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, residual
+from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, Residual, residual
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.indexer import indexer_certainty
@@ -125,9 +125,9 @@ def time_basis(model: CostModel, priced: Priced) -> Note:
     ]
     if step.shares[-1] > 0:
         parts.append(message("assumptions.achieved_fractions_per_kernel_class"))
-    if (steps := residual(model.question, STEP)) is not None:
+    if (steps := residual(model.question, STEP)) is not None and steps.text:
         parts.append(message("assumptions.residual_of_steps", residual=steps.text))
-    if (prompts := residual(model.question, PROMPT)) is not None:
+    if (prompts := residual(model.question, PROMPT)) is not None and prompts.text:
         parts.append(message("assumptions.residual_of_prompts", residual=prompts.text))
     return Note(
         "time basis",
@@ -151,6 +151,7 @@ def step_spread(model: CostModel, priced: Priced) -> Spread:
     code = layout_code(priced.layout)
     return _corrected(
         model,
+        priced,
         STEP,
         spread(
             item
@@ -165,6 +166,7 @@ def prompt_spread(model: CostModel, priced: Priced) -> Spread:
     code = layout_code(priced.layout)
     return _corrected(
         model,
+        priced,
         PROMPT,
         spread(
             item
@@ -174,9 +176,11 @@ def prompt_spread(model: CostModel, priced: Priced) -> Spread:
     )
 
 
-def _corrected(model: CostModel, operator: str, spread_of_operators: Spread) -> Spread:
+def _corrected(
+    model: CostModel, priced: Priced, operator: str, spread_of_operators: Spread
+) -> Spread:
     """What operators make of it, or what is left where whole steps were measured here."""
-    known = residual(model.question, operator)
+    known = _here(model.question, kind_of(model, priced), operator)
     return (
         spread_of_operators
         if known is None
@@ -206,10 +210,23 @@ def served_sigmas(
         _assumed(question),
     ):
         sigmas = sigmas.plus(other)
-    steps, prompts = residual(question, STEP), residual(question, PROMPT)
+    steps, prompts = (_here(question, kind, operator) for operator in (STEP, PROMPT))
     if steps is not None:
         sigmas = Sigmas(steps.sigma, sigmas.ttft, steps.sigma)
     return sigmas if prompts is None else Sigmas(sigmas.tpot, prompts.sigma, sigmas.throughput)
+
+
+def _here(question: Question, kind: ServedKind, operator: str) -> Residual | None:
+    """What is left of steps or prompts where deployments of ``kind`` were measured here."""
+    known = residual(question, operator)
+    if known is None or not known.holds_of(kind.layout, kind.precision, kind.cache, kind.requests):
+        return None
+    return known
+
+
+def basis_here(question: Question, kind: ServedKind, operator: str, basis: str) -> str:
+    """``basis`` of steps or prompts, or that deployments of ``kind`` were measured here."""
+    return basis if _here(question, kind, operator) is None else MEASURED_HERE
 
 
 def _assumed(question: Question) -> Sigmas:

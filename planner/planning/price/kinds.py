@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from planner.base.records import record
-from planner.models.spec import ModelSpec
-from planner.throughput.attended import COMPRESSED
+from planner.throughput.attended import model_class as model_class
 from planner.throughput.calibration import ANY_ENGINE
 
 PLAIN_CACHES = ("bf16", "fp16", "fp8")
@@ -73,13 +72,3 @@ class ServedKind:
 
 def _same(one: str, other: str, alike: tuple[str, ...]) -> bool:
     return one == other or (one in alike and other in alike)
-
-
-def model_class(spec: ModelSpec) -> str:
-    """dense, moe, mla (latent attention) or compressed (attention to summaries of blocks)."""
-    kinds = {attention.kind for attention in spec.attention}
-    if kinds & set(COMPRESSED):
-        return "compressed"
-    if "mla" in kinds:
-        return "mla"
-    return "moe" if spec.experts is not None else "dense"

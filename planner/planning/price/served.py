@@ -14,9 +14,14 @@ from math import ceil, log2
 from planner.base.records import record
 from planner.placement.layout import Layout
 from planner.planning.price.step import Assignment, Serving, step_tables
+from planner.planning.question.corrections import STEP
 from planner.planning.question.question import Question
 from planner.planning.question.workload import Workload
-from planner.throughput.engine_policy import engine_policy, with_prompt_host
+from planner.throughput.engine_policy import (
+    engine_policy,
+    with_prompt_host,
+    with_slower_steps,
+)
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import SteadyState, closed_loop
 
@@ -40,7 +45,8 @@ MOST_TABLES = 1024
 def serving_policy(question: Question) -> Scheduling:
     """How the question's engine schedules, with what its host costs."""
     rule = engine_policy(question.engine, question.engine_version, question.device.id)
-    policy = with_prompt_host(rule.policy, question.prompt_host, question.spec.layers)
+    policy = with_slower_steps(rule.policy, question.corrected(STEP))
+    policy = with_prompt_host(policy, question.prompt_host, question.spec.layers)
     return replace(policy, balance_steps=question.hold_steps)
 
 

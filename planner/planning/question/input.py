@@ -23,6 +23,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.engines.published import PublishedWeights, release_named
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
+from planner.planning.question.corrections import Correction
 from planner.planning.question.declaring import ANY as ANY
 from planner.planning.question.declaring import AUTO as AUTO
 from planner.planning.question.declaring import BF16 as BF16
@@ -32,6 +33,7 @@ from planner.planning.question.declaring import Default
 from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues, given_values_note
+from planner.planning.question.learned import with_learned
 from planner.planning.question.model_notes import checkpoint_notes
 from planner.planning.question.offload import (
     HostRequest,
@@ -73,11 +75,13 @@ class QuestionInput(
     """The parameters of a question, as the signatures of all verbs have them.
 
     A verb takes some of them, with the same types; what it does not take keeps its default here.
+    ``corrections`` hold in place of those that were learned, under ``no_learned``.
     """
 
     scheme: str | None = None
     plan: Plan | None = None
     speculation: str | ModelSpec | Speculation | None = None
+    corrections: tuple[Correction, ...] = ()
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], *, own: Iterable[str] = ()) -> QuestionInput:
@@ -269,6 +273,11 @@ class QuestionInput(
             imatrix=self.loaded_imatrix,
         )
         question = replace(question, notes=(*question.notes, *notes)) if notes else question
+        question = (
+            replace(question, corrections=self.corrections)
+            if self.no_learned
+            else with_learned(question)
+        )
         question = self._with_host(
             question, given_values if given_values is not None else self.given_values, engine
         )

@@ -359,13 +359,19 @@ class AnchorParameters:
 
 @group
 class FolderParameters:
-    """Where profiles are."""
+    """Where profiles are, and whether what was measured here counts."""
 
     hardware_dir: str | os.PathLike[str] | None = parameter(
         default=None,
         kind="text",
         metavar="DIR",
         help="Folder with more device profiles.",
+        recorded=False,
+    )
+    no_learned: bool = parameter(
+        default=False,
+        kind="switch",
+        help="Without what plan learn measured here.",
         recorded=False,
     )
 

@@ -20,6 +20,7 @@ from planner.planning.engines.prefill_chunks import PrefillChunk, prefill_chunk
 from planner.planning.engines.routes import Route
 from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
 from planner.planning.plan.record import Objective
+from planner.planning.question.corrections import PROMPT, Correction
 from planner.planning.question.speculation import Speculation
 from planner.planning.question.time_limits import LIMITS, Seconds, limited_times
 from planner.planning.question.workload import Workload
@@ -85,6 +86,7 @@ class Question:
     share), ``new_weights`` and ``allow_unmeasured`` say what a plan must bring to be taken in place
     of the conventional one (:mod:`planner.planning.choose.rule`). ``concurrency``: requests in
     flight over all replicas, which fix the batch of each layout in place of ``batch``.
+    ``corrections``: what was measured here of the model's class on the device with the engine.
     """
 
     spec: ModelSpec
@@ -147,6 +149,7 @@ class Question:
     new_weights: str = "auto"
     allow_unmeasured: bool = False
     concurrency: int | None = None
+    corrections: tuple[Correction, ...] = ()
 
     @property
     def is_batch_given(self) -> bool:
@@ -218,7 +221,17 @@ class Question:
             self.engine_version,
             self.device.id,
             experts=self.spec.experts is not None,
-        )
+        ).slower(self.corrected(PROMPT))
+
+    def correction(self, operator: str) -> Correction | None:
+        """What was measured here of STEP or PROMPT; None: nothing was."""
+        return next((c for c in self.corrections if c.operator == operator), None)
+
+    def corrected(self, operator: str) -> float:
+        """What multiplies the seconds of STEP or PROMPT, device and host, by what was measured
+        here; 1 where nothing was."""
+        known = self.correction(operator)
+        return 1.0 if known is None else known.factor
 
     @property
     def prompt_floor_seconds(self) -> float:

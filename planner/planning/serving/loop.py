@@ -8,6 +8,7 @@ from planner.base.errors import InputError
 from planner.base.records import record
 from planner.memory.engines.catalog import parse_engine
 from planner.messages.message import Note, message
+from planner.planning.question.corrections import PROMPT, STEP
 from planner.planning.question.question import Question
 from planner.planning.serving.notes import (
     host_time_message,
@@ -20,6 +21,7 @@ from planner.throughput.engine_policy import (
     engine_policy,
     prompt_host,
     with_prompt_host,
+    with_slower_steps,
 )
 from planner.throughput.graphs import CapturedBatches, captured_batches
 from planner.throughput.scheduling import Scheduling
@@ -31,22 +33,22 @@ SCHEDULERS = ("mixed", "exclusive")
 class Loop:
     """The parameters of the closed loop, as given; times of the host in microseconds."""
 
-    concurrency: float | None
-    requests: int | None
-    draft_tokens: int
-    acceptance: float | None
-    draft_layers: int | None
-    chunk_tokens: int | None
-    stream_interval: int
-    scheduler: str | None
-    host_us: float | None
-    host_us_per_sequence: float | None
-    graphs: str
-    overlap: bool
-    prefill_workers: int | None
-    decode_workers: int | None
-    transfer_bytes_per_s: float | None
-    cache_tokens: int | None
+    concurrency: float | None = None
+    requests: int | None = None
+    draft_tokens: int = 0
+    acceptance: float | None = None
+    draft_layers: int | None = None
+    chunk_tokens: int | None = None
+    stream_interval: int = 1
+    scheduler: str | None = None
+    host_us: float | None = None
+    host_us_per_sequence: float | None = None
+    graphs: str = "none"
+    overlap: bool = False
+    prefill_workers: int | None = None
+    decode_workers: int | None = None
+    transfer_bytes_per_s: float | None = None
+    cache_tokens: int | None = None
 
 
 def check_loop(loop: Loop) -> None:
@@ -115,8 +117,9 @@ def loop_rules(question: Question, loop: Loop, engine: str) -> LoopRules:
     rule = engine_policy(name, version, question.device.id)
     prompt = prompt_host(
         name, version, question.device.id, experts=question.spec.experts is not None
-    )
-    policy = _policy(with_prompt_host(rule.policy, prompt, question.spec.layers), loop)
+    ).slower(question.corrected(PROMPT))
+    policy = with_slower_steps(rule.policy, question.corrected(STEP))
+    policy = _policy(with_prompt_host(policy, prompt, question.spec.layers), loop)
     captured = captured_batches(name, version, question.device.compute_capability)
     sizes, padding = _captured_batches(loop.graphs, captured)
     return LoopRules(

@@ -18,6 +18,7 @@ from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Estimate, LayoutInfo, Plan
+from planner.planning.price.intervals import basis_here
 from planner.planning.price.kinds import ServedKind
 from planner.planning.price.physical_limits import least_work, physical_limits
 from planner.planning.price.plan_kinds import evidence_here, kind_of
@@ -25,6 +26,7 @@ from planner.planning.price.price import Priced, price
 from planner.planning.price.served_sigmas import Shares, ends_of, first_share
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
+from planner.planning.question.corrections import PROMPT, STEP
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import ANY, BF16, QuestionInput
 from planner.planning.question.question import Question
@@ -89,6 +91,7 @@ def serve(
     transfer_bytes_per_s: float | None = None,
     cache_tokens: int | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
+    no_learned: bool = False,
     anchor: str | None = None,
 ) -> ServingAnswer:
     """TPOT and TTFT at ``concurrency`` concurrent requests of the deployment (None: a curve), for
@@ -118,14 +121,18 @@ def _served(inputs: QuestionInput, loop: Loop) -> ServingAnswer:
     if inputs.anchor is not None:
         parse_anchor(inputs.anchor)
     engine = inputs.named_engine or ANY
-    assignment = _search_or_price(replace(inputs, engine=engine, tpot_seconds=NO_LIMIT))
+    assignment = assigned(replace(inputs, engine=engine, tpot_seconds=NO_LIMIT))
     scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
     given = any(v is not None for v in (inputs.tp, inputs.dp, inputs.pp, inputs.ep, inputs.plan))
-    return _answer(assignment, loop, engine, scheme, inputs.anchor, layout_given=given)
+    return served_answer(assignment, loop, engine, scheme, inputs.anchor, layout_given=given)
 
 
-def _search_or_price(inputs: QuestionInput) -> SearchResult:
-    """The assignment: searched for throughput where layout or devices are not given."""
+def assigned(inputs: QuestionInput) -> SearchResult:
+    """The assignment: searched for throughput where layout or devices are not given.
+
+    Raises:
+        InputError: a scheme or cache beside a plan.
+    """
     plan = inputs.plan
     if plan is None:
         return price_uniform(inputs, inputs.scheme)
@@ -143,7 +150,7 @@ def _assignment(result: SearchResult) -> Assignment:
     )
 
 
-def _answer(
+def served_answer(
     result: SearchResult,
     loop: Loop,
     engine: str,
@@ -152,6 +159,11 @@ def _answer(
     *,
     layout_given: bool,
 ) -> ServingAnswer:
+    """What an assignment answers in a ``loop`` of ``engine`` (its name and version).
+
+    Raises:
+        InputError: a loop that leaves replicas idle, or options that contradict each other.
+    """
     model, question = result.space.model, result.space.model.question
     priced = price(result.space, result.candidate, result.segments)
     pooled = loop.prefill_workers is not None
@@ -245,17 +257,18 @@ def _intervals(
         verified=options.draft + 1.0,
     )
     each_token, first, _ = ends_of(tpot, ttft, 0.0, sigmas, limits)
+    question = plan.model.question
     return (
         Estimate(
             tpot,
             *each_token,
-            sure.basis,
+            basis_here(question, kind, STEP, sure.basis),
             evidence_here(plan.model.question, kind, "tpot"),
         ),
         Estimate(
             ttft,
             *first,
-            sure.basis,
+            basis_here(question, kind, PROMPT, sure.basis),
             evidence_here(plan.model.question, kind, "ttft"),
         ),
     )

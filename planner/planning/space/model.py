@@ -232,6 +232,7 @@ def _built_of(
         question.offload,
         tuple((r.group, r.asked, r.runs_as) for r in question.routes),
         question.speculation,
+        question.corrections,
         server,
         static_scales,
     )

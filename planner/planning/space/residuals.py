@@ -1,43 +1,51 @@
 """What measured steps of this very model were off by, on this very device with this engine.
 
-Operators are fitted apart; what is left of whole steps and prompts after that is one factor each,
-from `plan verify` by way of `plan calibrate`. It corrects the model that it was measured on and no
-other.
+Operators are fitted apart; what is left of whole steps and prompts after that is one factor each.
+There are two: of `plan verify`, by way of `plan calibrate`, in the device's profile, and of served
+runs that `plan learn` kept (:mod:`planner.planning.question.corrections`), which were compared with
+predictions that had the first. They are on the seconds of every operator; those of `plan learn` on
+the host's work as well.
 """
 
 from __future__ import annotations
 
 from planner.base.records import record
 from planner.hardware.profile import FittedSet
-from planner.models.spec import ModelSpec
+from planner.planning.question.corrections import PROMPT as PROMPT
+from planner.planning.question.corrections import STEP as STEP
+from planner.planning.question.corrections import KindHere
+from planner.planning.question.learned import model_key as model_key
 from planner.planning.question.question import Question
 
-STEP, PROMPT = "step-residual", "prompt-residual"
-"""Operators of the fitted sets, one parameter ``factor``; the stack is an engine, the variant
-:func:`model_key`."""
 MEASURED_HERE = "measured here"
 
 
 @record
 class Residual:
     """``factor`` on the seconds of every operator, the log-space ``sigma`` of what is left, and
-    words on where it is from."""
+    words on where that of the profile is from. ``kinds``: deployments of which ``sigma`` holds;
+    None: all."""
 
     factor: float
     sigma: float
     text: str
+    kinds: tuple[KindHere, ...] | None = None
 
-
-def model_key(spec: ModelSpec) -> str:
-    """What a residual belongs to: kinds, layers and shapes of the model, whatever it is stored
-    in."""
-    from planner.quality.profile import structure_sha256
-
-    return structure_sha256(spec)[:16]
+    def holds_of(self, layout: str, precision: str, cache: str, in_flight: str) -> bool:
+        """Whether a deployment of this kind was measured here."""
+        return self.kinds is None or KindHere(layout, precision, cache, in_flight) in self.kinds
 
 
 def residual(question: Question, operator: str) -> Residual | None:
     """The residual of ``question``'s model, engine and device; None where none was measured."""
+    fitted, served = _of_profile(question, operator), question.correction(operator)
+    if served is None:
+        return fitted
+    factor = served.factor * (1.0 if fitted is None else fitted.factor)
+    return Residual(factor, served.sigma, "" if fitted is None else fitted.text, served.kinds)
+
+
+def _of_profile(question: Question, operator: str) -> Residual | None:
     fitted = question.device.fitted
     if not any(key[:2] == (operator, question.engine) for key in fitted):
         return None

@@ -32,7 +32,7 @@ from planner.throughput.points import (
     prefill_phase,
     stack_phases,
 )
-from planner.throughput.roofline import Parts
+from planner.throughput.roofline import Parts, from_every
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -188,8 +188,8 @@ def timed_units(
     for unit in model.units:
         units.setdefault((unit.role, unit.row), unit)
     groups: dict[Callable[[Layout], tuple[int, ...]], DistinctRows] = {}
-    step, prompt = (factor_of(model.question, name) for name in (STEP, PROMPT))
-    step /= lengths.accepted
+    of_steps, prompt = (factor_of(model.question, name) for name in (STEP, PROMPT))
+    step = of_steps / lengths.accepted
     timed = {}
     for key, unit in units.items():
         seen = SEEN.get(unit.kind, SEEN[""])
@@ -201,9 +201,27 @@ def timed_units(
         assert stacked_phases is not None
         timed[key] = UnitTimes(
             parts.rows(stacked_phases.steps).scaled(step),
-            parts.rows(stacked_phases.mixes).scaled(prompt),
+            _mixed(
+                parts.rows(stacked_phases.mixes),
+                parts.rows(stacked_phases.steps),
+                stacked_phases.mixed.passes,
+                of_steps,
+                prompt,
+            ),
             parts.rows(stacked_phases.prompts).scaled(prompt),
             rows.at,
             rows.prompt_at,
         )
     return timed
+
+
+def _mixed(mixed: Parts, steps: Parts, passes: Number, step: float, prompt: float) -> Parts:
+    """Passes that read prompts beside a step, where ``steps`` take ``step`` times as long and what
+    prompts add to ``passes`` of them ``prompt`` times: T(I, B)·p + passes·T(0, B)·(s − p)."""
+    if step == prompt:
+        return mixed.scaled(prompt)
+    times = passes[:, None] if isinstance(passes, np.ndarray) else passes
+    pairs = zip(mixed.arrays(), steps.arrays(), strict=True)
+    return from_every(
+        [*(np.asarray(m * prompt + times * s * (step - prompt)) for m, s in pairs), mixed.overlap]
+    )

@@ -1,0 +1,1 @@
+"""`plan learn`: runs of other programs read back, and what they say of this machine."""

@@ -1,0 +1,1 @@
+"""Files that benchmarks of served models write, a reader each."""

@@ -1,0 +1,131 @@
+"""One measured run as its file tells it, and cells of files that nobody here wrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from planner.base.records import record
+
+SERVED, PROMPT, DECODE, BATCH = "served", "prompt", "decode", "batch"
+"""Requests over a server; a prompt alone; tokens of one sequence; all at once without a server."""
+LARGEST = 1e12
+LONGEST = 300
+Data = Mapping[str, Any]
+
+
+@record
+class MeasuredTime:
+    """The mean of ``count`` times [s] and their standard deviation, None where it is not told."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+@record
+class MeasuredRun:
+    """What was asked and what was measured; None: the file does not say.
+
+    ``source`` is the file, with the row where it holds several. ``isl`` and ``osl`` are mean tokens
+    of a request, ``cached`` those of a prompt that were there before. ``concurrency`` requests in
+    flight at most, ``rate`` requests a second (None: as fast as they are taken). ``completed`` of
+    the requests (repeats, where no server is asked) ended well, ``failed`` did not. ``output_rate``
+    in tokens/s, ``e2e`` of a request or batch; ``lost`` the share of a core's time that others
+    took, where the file says it.
+    """
+
+    tool: str
+    source: str
+    kind: str = SERVED
+    engine: str | None = None
+    version: str | None = None
+    model: str | None = None
+    device: str | None = None
+    tp: int | None = None
+    scheme: str | None = None
+    kv: str | None = None
+    isl: float | None = None
+    osl: float | None = None
+    cached: float = 0.0
+    concurrency: float | None = None
+    rate: float | None = None
+    completed: int = 0
+    failed: int = 0
+    tpot: MeasuredTime | None = None
+    ttft: MeasuredTime | None = None
+    e2e: MeasuredTime | None = None
+    output_rate: float | None = None
+    lost: float | None = None
+    date: str = ""
+
+
+def number(data: Data, *names: str) -> float | None:
+    """The first of ``names`` that is a finite number, as one or written out; None: none is."""
+    for name in names:
+        value = data.get(name)
+        if isinstance(value, str):
+            try:
+                value = float(value.strip().replace(",", ""))
+            except ValueError:
+                continue
+        if isinstance(value, bool) or not isinstance(value, float | int):
+            continue
+        if abs(value) <= LARGEST and math.isfinite(value):
+            return float(value)
+    return None
+
+
+def positive(data: Data, *names: str) -> float | None:
+    """:func:`number` above 0."""
+    value = number(data, *names)
+    return value if value is not None and value > 0 else None
+
+
+def count_of(data: Data, *names: str) -> int:
+    """:func:`number` as a count, 0 where there is none."""
+    value = number(data, *names)
+    return int(value) if value is not None and value > 0 else 0
+
+
+def word(data: Data, *names: str) -> str | None:
+    """The first of ``names`` that is a text, on one line; None: none is."""
+    for name in names:
+        value = data.get(name)
+        if isinstance(value, str) and value.strip():
+            text = " ".join(value.split())[:LONGEST]
+            return text if text.isprintable() else ascii(text)
+    return None
+
+
+def table(data: Data, *names: str) -> Data:
+    """The object at a path of names; an empty one where there is none."""
+    for name in names:
+        inner = data.get(name)
+        if not isinstance(inner, dict):
+            return {}
+        data = inner
+    return data
+
+
+def measured(
+    mean: float | None, deviation: float | None, count: int, unit: float
+) -> MeasuredTime | None:
+    """Times of ``unit`` seconds as a mean; None for none above 0."""
+    if mean is None or mean <= 0 or count < 1:
+        return None
+    known = deviation is not None and deviation >= 0 and count > 1
+    return MeasuredTime(
+        mean * unit, deviation * unit if known and deviation is not None else None, count
+    )
+
+
+def lost_share(data: Data) -> float | None:
+    """The share of a core's time that others took, where whoever ran the benchmark says it: a share
+    or percent of steal time, or of cores that were missing."""
+    share = number(data, "steal", "steal_share", "missing_cores", "missing_core_share", "lost")
+    if share is None:
+        percent = number(data, "steal_percent", "steal_pct", "%steal")
+        share = None if percent is None else percent / 100
+    return share if share is not None and 0 <= share <= 1 else None
