@@ -76,9 +76,7 @@ def prompt_seconds(s: State, tokens: int, batch: int, share: float) -> float:
 
 
 def behind_seconds(s: State, tokens: int, computed: int) -> float:
-    """Device seconds of attention of a chunk over what is computed before it."""
-    if tokens == 0 or computed == 0:
-        return 0.0
+    """Device seconds of attention of a chunk behind what is computed, over those of short ones."""
     i = below(s.chunk, tokens)
     j = min(i + 1, len(s.chunk) - 1)
     part = 0.0
