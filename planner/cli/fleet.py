@@ -22,11 +22,11 @@ CSV = (".csv",)
 
 @click.command("fleet")
 @click.argument("file", metavar="FILE.toml")
-@options("hardware_dir")
+@options("hardware_dir", "no_learned")
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write one row per pool.")
 @click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
 @options("report", "verbose", "assumptions", *PRINTED)
-def fleet_command(file: str, hardware_dir: str | None, workers: int | None, **given: Any) -> None:
+def fleet_command(file: str, workers: int | None, **given: Any) -> None:
     """Which models run on which of your devices, within their limits: an optimal assignment.
 
     FILE.toml lists models, request rates, limits and devices with prices: docs/guide/fleet.md.
@@ -45,7 +45,7 @@ def fleet_command(file: str, hardware_dir: str | None, workers: int | None, **gi
         from planner.sizing.fleet.read import fleet_question
         from planner.sizing.fleet.run import answer_fleet
 
-        question = fleet_question(file, hardware_dir)
+        question = fleet_question(file, given["hardware_dir"], no_learned=given["no_learned"])
         if not quiet:
             click.echo(spoken(say("note", text=question.size)), err=True)
         with bar("plans", quiet=quiet) as tell:

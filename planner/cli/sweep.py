@@ -39,7 +39,7 @@ FIGURES = (".html", ".htm", ".svg")
     "--price", metavar="[DEVICE=]USD,...", help="USD per device-hour, for all or by device."
 )
 @click.option("--report", metavar="FILE", help="Also write a page or chart: FILE.html or FILE.svg.")
-@options("hardware_dir", *PRINTED)
+@options("hardware_dir", "no_learned", *PRINTED)
 def sweep_command(
     questions: str,
     output: str | None,

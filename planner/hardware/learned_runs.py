@@ -88,6 +88,9 @@ class KeptRuns:
     damaged: tuple[str, ...]
 
 
+NOTHING_KEPT = KeptRuns((), ())
+
+
 def learned_folder() -> Path:
     """Where the user's runs are."""
     home = os.environ.get("XDG_DATA_HOME", "")

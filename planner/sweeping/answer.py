@@ -7,6 +7,7 @@ from typing import Any
 
 from planner.base.errors import PlannerError, UnsupportedError
 from planner.base.units import format_layers
+from planner.hardware.learned_runs import NOTHING_KEPT, KeptRuns
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
@@ -21,6 +22,7 @@ from planner.planning.price.price import Priced, cached_loss, price
 from planner.planning.question.defaults import default_of, with_default
 from planner.planning.question.engine_choice import AUTO_ENGINE, NamedByUser, ways_to_serve
 from planner.planning.question.given_values import GivenValues
+from planner.planning.question.learned import with_learned
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.scenario import Scenario
@@ -42,12 +44,13 @@ ELSEWHERE = ("engine", "scenario", "profile", "scheme")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the questions of a chunk share."""
+    """What the questions of a chunk share; ``learned``: what was measured where the sweep began."""
 
     spec: ModelSpec
     device: DeviceProfile
     scenario: Scenario | None
     profile: Profile | None
+    learned: KeptRuns = NOTHING_KEPT
 
 
 def row(context: Context, question: SweepQuestion) -> Row:
@@ -126,15 +129,18 @@ def serving(
 
     def build(engine: Engine | None, given_values: GivenValues = given_values) -> Question:
         return with_default(
-            lambda a: build_question(
-                context.spec,
-                context.device,
-                a,
-                scenario,
-                uniform=uniform,
-                given=None,
-                profile=context.profile,
-                engine=engine,
+            lambda a: with_learned(
+                build_question(
+                    context.spec,
+                    context.device,
+                    a,
+                    scenario,
+                    uniform=uniform,
+                    given=None,
+                    profile=context.profile,
+                    engine=engine,
+                ),
+                kept=context.learned,
             ),
             given_values,
             default,

@@ -33,7 +33,7 @@ class ChunkTask:
     """A chunk for a worker: packed model, device, scenario and profile, and the questions."""
 
     id: str
-    context: tuple[bytes, bytes, bytes, bytes]
+    context: tuple[bytes, bytes, bytes, bytes, bytes]
     asks: tuple[SweepQuestion, ...]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.base.errors import DataError
+from planner.hardware.learned_runs import NOTHING_KEPT, KeptRuns
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.journal import Journal
 from planner.jobs.workers import LostWorkerError, Where, in_processes, own_version, packed
@@ -32,11 +33,12 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Sweep:
     """Questions with everything that they name, loaded; ``price`` counts before that of scenarios
-    and profiles."""
+    and profiles. ``learned``: what was measured here."""
 
     asks: tuple[SweepQuestion, ...]
     folder: str | None = None
     price: Price = None
+    learned: KeptRuns = NOTHING_KEPT
     _models: dict[str, ModelSpec] = field(default_factory=dict)
     _devices: dict[str, DeviceProfile] = field(default_factory=dict)
     _scenarios: dict[str, Scenario] = field(default_factory=dict)
@@ -161,6 +163,7 @@ class Sweep:
                     ("scenario", n, json.dumps(dict(s.values), sort_keys=True), repr(s.host))
                     for n, s in self._scenarios.items()
                 ),
+                *(("learned", run.id) for run in self.learned.runs),
                 *(
                     ("profile", *names, hashlib.sha256(Path(names[0]).read_bytes()).hexdigest())
                     for names in self._profiles
@@ -269,5 +272,7 @@ def _parcels(sweep: Sweep, chunks: Sequence[Chunk]) -> Iterator[ChunkTask]:
     for chunk in chunks:
         model, device, scenario, profile = (once(part) for part in sweep.context(chunk))
         yield ChunkTask(
-            chunk.id, (model, device, scenario, profile), tuple(sweep.asks[n] for n in chunk.places)
+            chunk.id,
+            (model, device, scenario, profile, once(sweep.learned)),
+            tuple(sweep.asks[n] for n in chunk.places),
         )

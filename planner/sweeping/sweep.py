@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from planner.base.display import with_former_keywords
 from planner.base.errors import InputError, needs
 from planner.base.typed import typed
+from planner.hardware.learned_runs import NOTHING_KEPT, kept_runs
 from planner.jobs.cluster import where as place_of_work
 from planner.jobs.journal import Journal
 from planner.jobs.workers import own_version
@@ -42,6 +43,7 @@ def sweep(
     force: bool = False,
     price: float | Mapping[str, float] | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
+    no_learned: bool = False,
     progress: Progress = _nothing,
     notify: Callable[[str], None] = _nothing,
 ) -> pd.DataFrame:
@@ -61,6 +63,7 @@ def sweep(
         price: USD a device-hour, of all devices or by device; before the file's own prices, those
             of a scenario and of profiles.
         hardware_dir: further device profiles.
+        no_learned: without what `plan learn` measured here.
         progress, notify: called as the work goes on.
     Returns:
         A frame whose columns docs/guide/scale.md explains; questions without a plan have the
@@ -82,6 +85,7 @@ def sweep(
             force=force,
             price=price,
             hardware_dir=hardware_dir,
+            no_learned=no_learned,
             progress=progress,
             notify=notify,
         ).columns
@@ -106,6 +110,7 @@ def answers(
     force: bool = False,
     price: float | Mapping[str, float] | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
+    no_learned: bool = False,
     progress: Progress = _nothing,
     notify: Callable[[str], None] = _nothing,
 ) -> AnsweredSweep:
@@ -135,6 +140,7 @@ def answers(
         file.asks,
         None if hardware_dir is None else os.fspath(hardware_dir),
         file.price if price is None else checked_price(price, "price"),
+        NOTHING_KEPT if no_learned else kept_runs(),
     ).resolve()
     given = resolved.columns()
     _tell_prices(given, notify)

@@ -200,7 +200,7 @@ SWEEP_FLAGS = {
     "--timings",
     "--report",
     *words("""
---output --workers --cluster --resume --force --price --hardware-dir
+--output --workers --cluster --resume --force --price --hardware-dir --no-learned
 """),
 }
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(
@@ -208,7 +208,9 @@ COMPARE_FLAGS = set(QUESTION_FLAGS) | set(
 --max-loss --schemes --price --json --csv --report --all --quiet --timings
 """)
 )
-FLEET_FLAGS = set(words("--hardware-dir --csv --report --workers --json --quiet --timings"))
+FLEET_FLAGS = set(
+    words("--hardware-dir --no-learned --csv --report --workers --json --quiet --timings")
+)
 VERIFY_FLAGS = set(
     words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds

@@ -94,6 +94,7 @@ def _question(it: Repriced, objective: str, scenario: Scenario | None) -> Questi
     return replace(
         without_time_limits(question),
         workload=it.question.workload,
+        corrections=it.question.corrections,
         batch=None,
         memory_bytes=None,
         loss_scheme=None,

@@ -210,10 +210,23 @@ def served_sigmas(
         _assumed(question),
     ):
         sigmas = sigmas.plus(other)
+    sigmas = sigmas.plus(_carried(question, kind))
     steps, prompts = (_here(question, kind, operator) for operator in (STEP, PROMPT))
     if steps is not None:
         sigmas = Sigmas(steps.sigma, sigmas.ttft, steps.sigma)
     return sigmas if prompts is None else Sigmas(sigmas.tpot, prompts.sigma, sigmas.throughput)
+
+
+def _carried(question: Question, kind: ServedKind) -> Sigmas:
+    """What corrections add that were measured on other kinds of deployments here."""
+    step, prompt = (
+        0.0
+        if (known := question.correction(operator)) is None
+        or _here(question, kind, operator) is not None
+        else known.sigma
+        for operator in (STEP, PROMPT)
+    )
+    return Sigmas(step, prompt, step)
 
 
 def _here(question: Question, kind: ServedKind, operator: str) -> Residual | None:

@@ -16,7 +16,7 @@ from planner.base.records import record
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.step_prices import layer_classes, pass_sums
 from planner.planning.space.assignment import Segment
-from planner.planning.space.kernel_times import CandidateTimes, hops
+from planner.planning.space.kernel_times import CandidateTimes, hops_of_passes
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
 from planner.planning.space.tables import LayoutTables
@@ -238,10 +238,8 @@ def pass_table(plan: Assignment, at: Points, lengths: Lengths) -> Array:
     model = plan.model
     units = timed_units(model, plan.tables, at, lengths)
     none, mixed = np.zeros(len(at)), _mixed(at, lengths)
-    hop, hop_mixed = (
-        none + hops(model, at, phase)
-        for phase in (decode_phase(at, lengths.decode, lengths.verified), mixed)
-    )
+    step = decode_phase(at, lengths.decode, lengths.verified)
+    hop, hop_mixed = (none + seconds for seconds in hops_of_passes(model, at, step, mixed))
     times = CandidateTimes(model, units, hop, hop_mixed, none, mixed.passes)
     sums = pass_sums(model, times, at, plan.segments)
     return np.stack(

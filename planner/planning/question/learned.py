@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from planner.hardware.learned_runs import kept_runs
+from planner.hardware.learned_runs import KeptRuns, kept_runs
 from planner.messages.message import Note, Text, joined, message
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Assumption
@@ -34,10 +34,12 @@ def model_key(spec: ModelSpec) -> str:
     return structure_sha256(spec)[:16]
 
 
-def with_learned(question: Question, *, only: Collection[str] = ()) -> Question:
-    """``question`` with what was measured here of its device, engine and class of model; ``only``
-    runs of these ids, where there are some."""
-    kept = kept_runs()
+def with_learned(
+    question: Question, *, only: Collection[str] = (), kept: KeptRuns | None = None
+) -> Question:
+    """``question`` with what was measured here of its device, engine and class of model: of what is
+    ``kept`` (None: in the user's folder), ``only`` runs of these ids, where there are some."""
+    kept = kept_runs() if kept is None else kept
     runs = runs_for(
         [run for run in kept.runs if not only or run.id in only],
         device=question.device.id,

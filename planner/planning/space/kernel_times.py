@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record
+from planner.planning.question.corrections import PROMPT, STEP
 from planner.planning.question.question import Question
 from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.model import CostModel
@@ -70,11 +71,12 @@ def candidate_times(
     mixed = mixed_phase(
         pts, lengths.decode, lengths.isl, lengths.chunk, reads, reading, lengths.cached, verified
     )
+    hop, hop_mixed = hops_of_passes(model, pts, step, mixed)
     return CandidateTimes(
         model,
         timed_units(model, tables, pts, lengths),
-        hops(model, pts, step) / accepted,
-        hops(model, pts, mixed),
+        hop / accepted,
+        hop_mixed,
         weight,
         mixed.passes * accepted,
     )
@@ -134,6 +136,14 @@ def kernel_seconds_of(
     step, mixed, at = _rows(model, times, kernel, np.array([choices], dtype=np.int64))
     step, mixed = step[at, 0], mixed[at, 0]
     return step, mixed, with_prompts(step, mixed, times.weight, times.passes)
+
+
+def hops_of_passes(model: CostModel, pts: Points, step: Phase, mixed: Phase) -> tuple[Array, Array]:
+    """Seconds between pipeline stages in a step and in all passes of a prompt beside it [C], with
+    what was measured here of whole steps and prompts."""
+    of_steps, prompts = (model.question.corrected(name) for name in (STEP, PROMPT))
+    hop, both = hops(model, pts, step), hops(model, pts, mixed)
+    return hop * of_steps, both * prompts + mixed.passes * hop * (of_steps - prompts)
 
 
 def hops(model: CostModel, pts: Points, phase: Phase) -> Array:

@@ -73,6 +73,7 @@ def _command(inputs: QuestionInput, objective: str, axes: Sequence[Axis]) -> str
                 if value is not None
             ),
             *(["--untie"] if inputs.untie else []),
+            *(["--no-learned"] if inputs.no_learned else []),
             *(["--exact"] if inputs.exact or searched else []),
         ]
     )

@@ -53,7 +53,11 @@ def _alike(question: FleetQuestion) -> list[tuple[Place, ...]]:
 
 
 def _pairs_of_group(question: FleetQuestion, group: tuple[Place, ...]) -> list[FleetPair]:
-    pairs = FleetPairs(question.asked.router, grows=question.asked.goal == SPARE)
+    pairs = FleetPairs(
+        question.asked.router,
+        grows=question.asked.goal == SPARE,
+        no_learned=question.no_learned,
+    )
     return [pairs.pair_of(question.members[m], question.kinds[k]) for m, k in group]
 
 
@@ -66,10 +70,11 @@ def _pairs_of_packed_group(
 
 
 class FleetPairs:
-    """Candidates of pairs; what two models ask alike is searched once."""
+    """Candidates of pairs; what two models ask alike is searched once. ``no_learned``: without what
+    was measured here."""
 
-    def __init__(self, router: str, *, grows: bool) -> None:
-        self.router, self.grows = router, grows
+    def __init__(self, router: str, *, grows: bool, no_learned: bool = False) -> None:
+        self.router, self.grows, self.no_learned = router, grows, no_learned
         self._known: dict[tuple[Any, ...], tuple[list[OptionFormats], Standing] | str] = {}
 
     def pair_of(self, member: FleetMember, kind: FleetKind) -> FleetPair:
@@ -100,7 +105,7 @@ class FleetPairs:
         member: FleetMember,
         kind: FleetKind,
     ) -> tuple[list[OptionFormats], Standing] | str:
-        inputs = _ask(member, kind)
+        inputs = replace(_ask(member, kind), no_learned=self.no_learned)
         try:
             questions = tuple(chain.from_iterable(_of_engines(inputs, member.asked.engines)))
             decision = decide_or_refuse(questions, lambda: unserved_case(inputs))

@@ -32,11 +32,12 @@ class FleetKind:
 
 @cached_record
 class FleetQuestion:
-    """The whole question."""
+    """The whole question; ``no_learned``: without what was measured here."""
 
     asked: FleetInput
     members: tuple[FleetMember, ...]
     kinds: tuple[FleetKind, ...]
+    no_learned: bool = False
 
     @property
     def pairs(self) -> int:

@@ -36,8 +36,14 @@ Source = str | os.PathLike[str] | Mapping[str, Any]
 Made = TypeVar("Made")
 
 
-def fleet_question(source: Source, hardware_dir: str | os.PathLike[str] | None) -> FleetQuestion:
-    """The question of a file, or of a mapping with the file's keys.
+def fleet_question(
+    source: Source,
+    hardware_dir: str | os.PathLike[str] | None,
+    *,
+    no_learned: bool = False,
+) -> FleetQuestion:
+    """The question of a file, or of a mapping with the file's keys; ``no_learned``: without what
+    was measured here.
 
     Raises:
         DataError: no such file, not TOML, or with all that is wrong in it. InputError: more pairs
@@ -57,7 +63,10 @@ def fleet_question(source: Source, hardware_dir: str | os.PathLike[str] | None) 
         errors.add(f"device {name} stands in two tables", "add the counts up")
     errors.end()
     question = FleetQuestion(
-        asked, tuple(m for m in members if m is not None), tuple(k for k in kinds if k is not None)
+        asked,
+        tuple(m for m in members if m is not None),
+        tuple(k for k in kinds if k is not None),
+        no_learned,
     )
     if question.pairs > MOST_PAIRS:
         raise InputError(

@@ -28,6 +28,7 @@ def fleet(
     *,
     workers: int | None = 1,
     hardware_dir: str | os.PathLike[str] | None = None,
+    no_learned: bool = False,
     progress: Progress | None = None,
 ) -> Fleet:
     """The exact assignment of a stock of devices to models with rates of requests and limits.
@@ -41,6 +42,7 @@ def fleet(
         source: a TOML file (docs/guide/fleet.md), or a mapping with its keys.
         workers: processes that search pairs; 1 is this one, None a core each. With more than one a
             script needs ``if __name__ == "__main__":``, as they import it.
+        no_learned: without what `plan learn` measured here.
         progress: is told (pairs searched, pairs in all, what was searched).
 
     Raises:
@@ -48,7 +50,8 @@ def fleet(
             wrong in it; a process that was killed.
         InfeasibleError: the stock does not serve the rates; the hint has the smallest that would.
     """
-    return answer_fleet(fleet_question(source, hardware_dir), progress, workers=workers)
+    question = fleet_question(source, hardware_dir, no_learned=no_learned)
+    return answer_fleet(question, progress, workers=workers)
 
 
 def answer_fleet(

@@ -49,14 +49,18 @@ def llama_run(data: Data, source: str) -> MeasuredRun | None:
     repeats = len(samples) if isinstance(samples, list) else REPEATS
     tokens = read or written
     seconds = (positive(data, "avg_ns") or tokens / rate / NS) * NS
-    spread = number(data, "stddev_ts")
-    relative = None if spread is None or spread < 0 else spread / rate
+    spread = number(data, "stddev_ns")
+    if spread is None and (of_rate := number(data, "stddev_ts")) is not None:
+        spread = seconds / NS * of_rate / rate
+    known = spread is not None and spread >= 0
     build = count_of(data, "build_number")
     model_type = word(data, "model_type") or ""
     return _test(
         source,
         (read, written, depth),
-        MeasuredTime(seconds, None if relative is None else seconds * relative, max(repeats, 1)),
+        MeasuredTime(
+            seconds, spread * NS if known and spread is not None else None, max(repeats, 1)
+        ),
         version=f"b{build}" if build else word(data, "build_commit"),
         model=word(data, "model_filename"),
         device=word(data, "gpu_info") or word(data, "cpu_info"),
