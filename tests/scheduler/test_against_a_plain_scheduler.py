@@ -65,6 +65,8 @@ class Blocks:
             self.uses[i] -= 1
             if self.uses[i] == 0:
                 self.free[i] = None
+                if self.name[i] is None:  # it holds nothing that could be found
+                    self.free.move_to_end(i, last=False)
 
 
 class PlainScheduler:

@@ -129,7 +129,7 @@ def test_nobody_overtakes_where_there_is_room(stream: RequestStream) -> None:
     answer=st.integers(1, 90),
     cache=st.integers(200, 400),
 )
-def test_a_cache_with_room_for_all_preempts_none_and_ends_first(
+def test_a_cache_with_room_for_all_preempts_none(
     count: int, prompt: int, answer: int, cache: int
 ) -> None:
     """Between two caches that are too small either may preempt more: who is put back differs."""
@@ -139,7 +139,6 @@ def test_a_cache_with_room_for_all_preempts_none_and_ends_first(
         run(stream, hand_rules(VLLM, cache_tokens=n), COSTS, POLICY) for n in (cache, room)
     )
     assert not large.preempted.any()
-    assert large.last_seconds.max() <= small.last_seconds.max() + 1e-9
     read_again = small.prompt_tokens.sum() - large.prompt_tokens.sum()
     assert (read_again > 0) == small.preempted.any()
 
