@@ -16,20 +16,18 @@ from evaluation.pages import publish
 from evaluation.schedulers import golden, llama_server, page
 from evaluation.schedulers.compare import DATA, compare
 from evaluation.schedulers.golden import Recorded, batch_of
-from evaluation.schedulers.traces import random_trace
+from evaluation.schedulers.traces import Trace, for_sglang, random_trace
 
 HERE = Path(__file__).resolve().parent
 SEEDS = range(1, 21)
 
 
-def record_vllm(python: Path, seeds: range) -> tuple[str, list[Recorded]]:
-    """(version, what vLLM's schedulers made of the traces of ``seeds``)."""
-    traces = [random_trace(seed) for seed in seeds]
+def record_engine(python: Path, script: str, traces: list[Trace]) -> tuple[str, list[Recorded]]:
+    """(version, what the schedulers of an engine in its environment made of traces)."""
     with tempfile.TemporaryDirectory() as folder:
         given, back = Path(folder, "traces.json"), Path(folder, "batches.json")
         given.write_text(json.dumps({trace.name: trace.told() for trace in traces}))
-        script = HERE / "engine_vllm.py"
-        subprocess.run([python, script, given, back], check=True)
+        subprocess.run([python, HERE / script, given, back], check=True)
         answer: dict[str, Any] = json.loads(back.read_text())
     found = []
     for trace in traces:
@@ -54,14 +52,20 @@ def main() -> int:
     """Record, compare, print or write the page."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.schedulers", description=__doc__)
     parser.add_argument("--vllm", type=Path, metavar="PYTHON", help="of an environment with vLLM")
+    parser.add_argument("--sglang", type=Path, metavar="PYTHON", help="the same with SGLang")
     parser.add_argument("--llama-server", type=Path, metavar="PROGRAM", help="of llama.cpp")
     parser.add_argument("--build", help="of the program, where it does not know it")
     parser.add_argument("--model", type=Path, metavar="GGUF", help="that it serves")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the page")
     options = parser.parse_args()
     if options.vllm is not None:
-        version, found = record_vllm(options.vllm, SEEDS)
+        traces = [random_trace(seed) for seed in SEEDS]
+        version, found = record_engine(options.vllm, "engine_vllm.py", traces)
         golden.write(DATA / "vllm.json", version, found)
+    if options.sglang is not None:
+        traces = [for_sglang(random_trace(seed)) for seed in SEEDS[:10]]
+        version, found = record_engine(options.sglang, "engine_sglang.py", traces)
+        golden.write(DATA / "sglang.json", version, found)
     if options.llama_server is not None:
         version, found = record_llama_server(options.llama_server, options.model)
         golden.write(DATA / "llama.cpp.json", options.build or version, found)

@@ -14,6 +14,8 @@ DATA = Path(__file__).resolve().parents[2] / "tests" / "scheduler" / "data"
 SCHEDULINGS = {
     "Scheduler": Scheduling(),
     "AsyncScheduler": Scheduling(ahead=1),
+    "event_loop_normal": Scheduling(),
+    "event_loop_overlap": Scheduling(ahead=1),
     "llama-server": Scheduling(),
 }
 """How what the engine calls its scheduler is said here; the host takes no time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from planner.base.records import record
 from planner.requests.stream import RequestStream
 from planner.scheduler.costs import StepCosts
-from planner.scheduler.rules import VLLM, SchedulerRules
+from planner.scheduler.rules import FCFS, SGLANG, VLLM, SchedulerRules
 
 BLOCK_TOKENS = 16
 TICKS = 1 << 20
@@ -18,6 +19,8 @@ TICKS = 1 << 20
 arrives in the moment a pass ends."""
 TOKEN_SECONDS = 1 / 1024
 UNSHARED = -1
+SGLANG_RESERVE = 0.7
+"""Share of answers that SGLang counts on at first (SGLANG_INIT_NEW_TOKEN_RATIO)."""
 Ints = NDArray[np.int64]
 Seconds = NDArray[np.float64]
 
@@ -44,6 +47,8 @@ class Trace:
     output_tokens: Ints
     prefix: Ints
     shared_blocks: Ints
+    mixed: bool = True
+    reserve: float = 0.0
     pass_seconds: float = 1.0
     token_seconds: float = 0.0
 
@@ -56,6 +61,8 @@ class Trace:
             "block_tokens": self.block_tokens,
             "context": self.context,
             "prefix_cache": self.prefix_cache,
+            "mixed": self.mixed,
+            "order": FCFS,
         }
 
     def rules(self) -> SchedulerRules:
@@ -68,6 +75,8 @@ class Trace:
             context=self.context,
             block_tokens=self.block_tokens,
             prefix_cache=self.prefix_cache,
+            mixed=self.mixed,
+            reserve=self.reserve,
         )
 
     def stream(self) -> RequestStream:
@@ -162,6 +171,21 @@ def random_trace(seed: int) -> Trace:
         prefix=prefix.astype(np.int64),
         shared_blocks=np.where(prefix == UNSHARED, 0, shared).astype(np.int64),
         token_seconds=TOKEN_SECONDS,
+    )
+
+
+def for_sglang(trace: Trace) -> Trace:
+    """The same requests for SGLang's defaults: a page is a token, prompts are read alone."""
+    tokens = trace.block_tokens
+    shared = trace.shared_blocks * tokens
+    return replace(
+        trace,
+        engine=SGLANG,
+        blocks=trace.blocks * tokens,
+        block_tokens=1,
+        shared_blocks=shared,
+        mixed=False,
+        reserve=SGLANG_RESERVE,
     )
 
 

@@ -28,6 +28,7 @@ from planner.scheduler.cache import (
     take_prefix,
 )
 from planner.scheduler.decoding import dequeue, join, stop_reading, tokens_after
+from planner.scheduler.ends import heard_later
 from planner.scheduler.passes import behind_seconds
 from planner.scheduler.state import State
 
@@ -246,7 +247,7 @@ def fits(s: State, u: int, v: int, r: int, hits: int, tokens: int) -> bool:
         need = blocks_of(s, request[at.LENGTH] + left) - have + 1
         if need + expected_tokens(s, u, v) / s.limits[at.BLOCK] < free or unit[at.SERVED] == 0:
             return True
-        unit[at.FULL] = 1
+        unit[at.FULL] = 1 if s.lanes[v][at.BATCH] > 0 else 0
         return False
     if s.limits[at.ENGINE] == at.NO_EVICTION:
         return bool(to_the_end(s, r) - have <= free - unit[at.PROMISED])
@@ -262,15 +263,18 @@ def to_the_end(s: State, r: int) -> int:
 
 
 def expected_tokens(s: State, u: int, v: int) -> float:
-    """Tokens that SGLang sets aside: its share of what those that decode may still make, and all of
-    the answers that begin in this pass. (It clips each answer; here their sum is.)"""
+    """Tokens that SGLang sets aside: its share of what those that decode may still make, and all
+    of the answers that begin in this pass, with a block each. (It clips each answer; here their
+    sum is.)"""
     unit, lanes = s.units[u], s.limits[at.LANES]
     left, batch = unit[at.REMAINING], 0
     for lane in range(u * lanes, u * lanes + lanes):
         left -= s.lanes[lane][at.BATCH] * s.lanes[lane][at.COUNT]
         batch += s.lanes[lane][at.BATCH]
+    if heard_later(s):
+        left += batch  # the tokens of the pass under way are not known yet
     expected = s.ratios[u] * min(left, CLIPPED * batch)
     for i in range(s.lanes[v][at.ENDED]):
         request = s.requests[s.ended[v][i]]
-        expected += min(request[at.OUTPUT] - request[at.MADE], CLIPPED)
+        expected += min(request[at.OUTPUT] - request[at.MADE], CLIPPED) + s.limits[at.BLOCK]
     return float(expected)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from planner.scheduler import state as at
 from planner.scheduler.cache import allocate, blocks_of, free_blocks, release
-from planner.scheduler.ends import known_tokens, last_ended, preempt_ended
+from planner.scheduler.ends import heard_later, known_tokens, last_ended, preempt_ended
 from planner.scheduler.state import State
 
 RETRACTED_STEPS = 20
@@ -137,7 +137,11 @@ def _preempt_one(s: State, u: int, v: int, by_tokens: bool) -> int:
         stop_reading(s, u, partial)
     else:
         r, ended = _victim(s, v, by_tokens), last_ended(s, u)
-        if ended >= 0 and (r < 0 or s.requests[ended][at.ADMITTED] > s.requests[r][at.ADMITTED]):
+        if (
+            ended >= 0
+            and not by_tokens
+            and (r < 0 or s.requests[ended][at.ADMITTED] > s.requests[r][at.ADMITTED])
+        ):
             preempt_ended(s, u, ended)
         else:
             _preempt(s, u, v, r)
@@ -161,12 +165,15 @@ def _victim(s: State, v: int, by_tokens: bool) -> int:
 
 def _preempt(s: State, u: int, v: int, r: int) -> None:
     """Stop a request that decodes; it will read its prompt and what it made again. vLLM keeps its
-    full blocks findable until they are needed, SGLang the prompt's alone."""
+    full blocks findable until they are needed, SGLang the prompt's alone, and drops the token of a
+    pass under way (batch_result_processor.py process_batch_result_decode)."""
     request = s.requests[r]
     leave(s, u, v, r)
     kept = known_tokens(s, r)
     if s.limits[at.ENGINE] == at.BY_TOKENS:
         kept = request[at.INPUT]
+        if heard_later(s):
+            request[at.MADE] -= 1  # the token of the pass under way is dropped
     _take_events(s, v, r)
     release(s, u, r, kept // s.limits[at.BLOCK] - request[at.SHARED] * s.limits[at.WEIGHT])
     _wait_again(s, u, r)
@@ -256,5 +263,7 @@ def _raise_ratio(s: State, u: int, v: int) -> None:
                 request[at.OUTPUT] - (request[at.FINISH] - s.lanes[v][at.COUNT]) + RETRACTED_STEPS
             )
             most += request[at.OUTPUT]
+            if heard_later(s):
+                made -= 1
     s.ratios[u] = min(made / most, 1.0)
     s.units[u][at.FULL] = 0

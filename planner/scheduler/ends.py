@@ -1,6 +1,6 @@
 """Answers that are complete before the scheduler hears of it: vLLM forms a pass while the one
 before it runs, and is told of that one's ends afterwards (vllm/v1/engine/core.py
-step_with_batch_queue).
+step_with_batch_queue); SGLang's event_loop_overlap does the same (managers/scheduler.py).
 
 Until then such a request keeps its place and its blocks; as one of those that run it may be the one
 that is preempted, which costs nothing but frees both (v1/core/sched/scheduler.py schedule).
@@ -9,7 +9,7 @@ that is preempted, which costs nothing but frees both (v1/core/sched/scheduler.p
 from __future__ import annotations
 
 from planner.scheduler import state as at
-from planner.scheduler.cache import release
+from planner.scheduler.cache import publish, release
 from planner.scheduler.state import State
 
 
@@ -17,7 +17,7 @@ def heard_later(s: State) -> bool:
     """Whether the scheduler hears of ends only after it has formed another pass."""
     limits = s.limits
     return bool(
-        limits[at.ENGINE] == at.BY_BLOCKS and limits[at.AHEAD] > 0 and limits[at.LANES] == 1
+        limits[at.ENGINE] <= at.BY_TOKENS and limits[at.AHEAD] > 0 and limits[at.LANES] == 1
     )
 
 
@@ -32,9 +32,24 @@ def ends_unheard(s: State, u: int, r: int) -> None:
     unit[at.LEAVING_LAST] = r
 
 
+def read_unheard(s: State, u: int, r: int) -> None:
+    """Remember a request whose prompt was read: SGLang lets others find it when it hears of that;
+    vLLM has done so when it formed the pass."""
+    if s.limits[at.ENGINE] == at.BY_TOKENS:
+        s.requests[r][at.LATER] = s.units[u][at.READ_LAST]
+        s.units[u][at.READ_LAST] = r
+
+
 def hear_of_ends(s: State, u: int) -> bool:
-    """Free what those hold that have ended; whether there were any."""
+    """Let others find prompts that were read, and free what those hold that have ended; whether
+    there were any of these."""
     unit = s.units[u]
+    r = unit[at.READ_LAST]
+    unit[at.READ_LAST] = -1
+    while r >= 0:
+        if s.requests[r][at.PHASE] == at.DECODING or s.requests[r][at.PHASE] == at.DONE:
+            publish(s, u, r, True)
+        r = s.requests[r][at.LATER]
     r = unit[at.LEAVING]
     found = bool(r >= 0)
     unit[at.LEAVING] = unit[at.LEAVING_LAST] = -1

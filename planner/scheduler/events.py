@@ -10,7 +10,7 @@ from planner.scheduler import state as at
 from planner.scheduler.admission import take_prompts, to_the_end
 from planner.scheduler.cache import publish
 from planner.scheduler.decoding import enqueue, join, leave, make_room, pop, tokens_after
-from planner.scheduler.ends import ends_unheard, free_of, hear_of_ends, heard_later
+from planner.scheduler.ends import ends_unheard, free_of, hear_of_ends, heard_later, read_unheard
 from planner.scheduler.passes import pass_seconds
 from planner.scheduler.slots import leave_slot, read_in_slots, step_in_slots
 from planner.scheduler.state import State
@@ -242,6 +242,8 @@ def end_pass(s: State, replica: int, lane: int, now: float) -> None:
         for i in range(row[at.ENDED]):
             end_of_prompt(s, u, v, s.ended[v][i], now)
         row[at.ENDED] = 0
+        if s.limits[at.ENGINE] == at.BY_TOKENS and s.units[u][at.PARTIAL] >= 0:
+            publish(s, u, s.units[u][at.PARTIAL], True)
 
 
 def happen(s: State, u: int, v: int, code: int, now: float) -> None:
@@ -259,7 +261,9 @@ def end_of_prompt(s: State, u: int, v: int, r: int, now: float) -> None:
     request = s.requests[r]
     request[at.MADE] += 1
     s.units[u][at.UNREAD] -= 1
-    if s.limits[at.ENGINE] == at.BY_TOKENS or s.limits[at.ENGINE] == at.NO_EVICTION:
+    if heard_later(s):
+        read_unheard(s, u, r)
+    elif s.limits[at.ENGINE] == at.BY_TOKENS or s.limits[at.ENGINE] == at.NO_EVICTION:
         publish(s, u, r, True)
     if request[at.MADE] >= s.limits[at.INTERVAL]:
         send_first(s, r, now)

@@ -56,7 +56,17 @@ def new_state(
     slots = most if limits[at.ENGINE] == at.BY_SLOTS else 1
     unit_rows = np.zeros((units, at.UNIT_COLUMNS), dtype=np.int64)
     unit_rows[
-        :, [at.HEAD, at.TAIL, at.OLDEST, at.NEWEST, at.PARTIAL, at.LEAVING, at.LEAVING_LAST]
+        :,
+        [
+            at.HEAD,
+            at.TAIL,
+            at.OLDEST,
+            at.NEWEST,
+            at.PARTIAL,
+            at.LEAVING,
+            at.LEAVING_LAST,
+            at.READ_LAST,
+        ],
     ] = -1
     clocks = np.full((replicas, 1 + lanes), np.inf)
     clocks[:, at.FREE] = 0.0

@@ -30,9 +30,9 @@ its first tokens are sent; order of admission, preemptions, prompt tokens found 
 PHASE, NODES, NODE_COUNT, RUN, SLOT, REJECTED = 16, 17, 18, 19, 20, 21
 """What it is doing, where its nodes begin in ``ids`` and how many they are, blocks of its own that
 lie in the list of what may be evicted, its slot, and whether it was refused."""
-FROM = 22
-"""What was read of it before its part of the pass under way."""
-REQUEST_COLUMNS = 23
+FROM, LATER = 22, 23
+"""What was read of it before its part of the pass under way; whose prompt ended with its own."""
+REQUEST_COLUMNS = 24
 COMING, WAITING, READING, DECODING, DONE = 0, 1, 2, 3, 4
 """Phases."""
 
@@ -47,9 +47,9 @@ OLDEST, NEWEST, PARTIAL, SERVED, UNREAD, FULL, REMAINING = 7, 8, 9, 10, 11, 12, 
 """Ends of the list of what may be evicted, the request whose prompt is read in part, requests that
 run, those whose prompts are not read yet, whether admission found no room since one last ended, and
 the sum of counts at which those that decode end."""
-PARTIAL_LANE, LEAVING, LEAVING_LAST, UNIT_COLUMNS = 14, 15, 16, 17
-"""The lane that read the last part of it; first and last of those whose answers are complete, which
-the scheduler was not told yet."""
+PARTIAL_LANE, LEAVING, LEAVING_LAST, READ_LAST, UNIT_COLUMNS = 14, 15, 16, 17, 18
+"""The lane that read the last part of it; first and last of those whose answers are complete, and
+first of those whose prompts are read, which the scheduler was not told yet."""
 
 # Columns of ``lanes``.
 BATCH, STEPS, COUNT, OFFSETS, EVENTS, ENDED, TOKENS, DECODES = 0, 1, 2, 3, 4, 5, 6, 7
