@@ -19,12 +19,12 @@ from numba import njit
 from numba.core import types
 from numba.experimental import structref
 
-from planner.scheduler import admission, decoding, ends, events, passes, slots, state
+from planner.scheduler import admission, decoding, ends, events, passes, slots, state, stretches
 from planner.scheduler import cache as blocks
 from planner.scheduler.events import play as _play
 from planner.scheduler.state import State
 
-MODULES = (blocks, ends, passes, decoding, slots, admission, events)
+MODULES = (blocks, ends, passes, decoding, slots, admission, stretches, events)
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 

@@ -121,13 +121,19 @@ def make_room(s: State, u: int, v: int) -> int:
             gone += 1
         if by_tokens:
             _raise_ratio(s, u, v)
-    elif by_tokens and lane[at.BATCH] > 0:
-        first = s.seconds[at.RESERVE]
-        lower = s.ratios[u] - first * (1.0 - LEAST_RATIO) / DECAY_STEPS
-        s.ratios[u] = max(lower, first * LEAST_RATIO)
+    elif lane[at.BATCH] > 0:
+        lower_ratio(s, u)
     allocate(s, u, need)
     unit[at.PROMISED] -= min(need, unit[at.PROMISED])
     return gone
+
+
+def lower_ratio(s: State, u: int) -> None:
+    """After a step for which there was room SGLang counts on a little less of answers."""
+    if s.limits[at.ENGINE] == at.BY_TOKENS:
+        first = s.seconds[at.RESERVE]
+        lower = s.ratios[u] - first * (1.0 - LEAST_RATIO) / DECAY_STEPS
+        s.ratios[u] = max(lower, first * LEAST_RATIO)
 
 
 def _preempt_one(s: State, u: int, v: int, by_tokens: bool) -> int:

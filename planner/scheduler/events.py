@@ -14,6 +14,7 @@ from planner.scheduler.ends import ends_unheard, free_of, hear_of_ends, heard_la
 from planner.scheduler.passes import pass_seconds
 from planner.scheduler.slots import leave_slot, read_in_slots, step_in_slots
 from planner.scheduler.state import State
+from planner.scheduler.stretches import decode_on
 
 NEVER = float("inf")
 
@@ -29,6 +30,7 @@ def play(s: State, room: int) -> bool:
         elif when < NEVER:
             if s.begun[replica][1 + lane]:
                 end_pass(s, replica, lane, when)
+                when = decode_on(s, replica, when, room)
                 s.clocks[replica][1 + lane] = max(when, s.clocks[replica][at.FREE])
             else:
                 begin_pass(s, replica, lane, when)
@@ -209,6 +211,8 @@ def stand_still(s: State, replica: int, lane: int, now: float) -> None:
         if s.begun[replica][1 + j]:
             return
     first = replica * s.limits[at.RANKS]
+    for u in range(first, first + s.limits[at.RANKS]):
+        s.ratios[u] = s.seconds[at.RESERVE]  # as SGLang does when it has nothing to do
     heard = False
     for u in range(first, first + s.limits[at.RANKS]):
         heard = hear_of_ends(s, u) or heard
