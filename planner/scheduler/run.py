@@ -139,7 +139,10 @@ def _served(
 ) -> ServedRequests:
     requests = np.array(tables.requests, dtype=np.int64).reshape(-1, at.REQUEST_COLUMNS)
     times = np.array(tables.times, dtype=np.float64).reshape(-1, 3)
-    order = np.argsort(amounts[:, at.BEGIN], kind="stable")
+    # Of passes that begin together on several replicas the order is that of what they hold.
+    order = np.lexsort(
+        (*counts.T, amounts[:, at.SHARE], amounts[:, at.LASTED], amounts[:, at.BEGIN])
+    )
     amounts, counts = amounts[order], counts[order]
     return ServedRequests(
         first_seconds=times[:, at.FIRST],
