@@ -211,8 +211,6 @@ def stand_still(s: State, replica: int, lane: int, now: float) -> None:
         if s.begun[replica][1 + j]:
             return
     first = replica * s.limits[at.RANKS]
-    for u in range(first, first + s.limits[at.RANKS]):
-        s.ratios[u] = s.seconds[at.RESERVE]  # as SGLang does when it has nothing to do
     heard = False
     for u in range(first, first + s.limits[at.RANKS]):
         heard = hear_of_ends(s, u) or heard
@@ -229,6 +227,8 @@ def stand_still(s: State, replica: int, lane: int, now: float) -> None:
         if head >= 0 and s.limits[at.ENGINE] == at.BY_SLOTS and s.units[u][at.SERVED] == 0:
             s.clocks[replica][1 + lane] = now  # all that ran was dropped
             return
+    for u in range(first, first + s.limits[at.RANKS]):
+        s.ratios[u] = s.seconds[at.RESERVE]  # SGLang begins anew when it has nothing to do
 
 
 def end_pass(s: State, replica: int, lane: int, now: float) -> None:

@@ -14,7 +14,7 @@ from planner.scheduler.state import State
 def decode_on(s: State, replica: int, now: float, room: int) -> float:
     """Let the sequences of a replica of one rank decode from ``now`` on until something else
     happens or ``room`` passes are recorded; when that is."""
-    if s.limits[at.RANKS] > 1 or s.limits[at.LANES] > 1 or not undisturbed(s, replica):
+    if s.limits[at.RANKS] > 1 or s.limits[at.LANES] > 1 or not only_decodes(s, replica):
         return now
     u = v = replica
     unit, lane = s.units[u], s.lanes[v]
@@ -49,7 +49,7 @@ def decode_on(s: State, replica: int, now: float, room: int) -> float:
     return now
 
 
-def undisturbed(s: State, replica: int) -> bool:
+def only_decodes(s: State, replica: int) -> bool:
     """Whether a replica of one rank has sequences that decode and nothing else to do."""
     unit = s.units[replica]
     return bool(s.lanes[replica][at.BATCH] > 0 and unit[at.UNREAD] == 0 and unit[at.LEAVING] < 0)
