@@ -23,7 +23,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 @record
-class Pool:
+class WorkerPool:
     """``workers`` alike, each of ``ranks`` attention ranks that step together."""
 
     rules: SchedulerRules
@@ -46,8 +46,8 @@ class PooledRequests:
 
 def run_pools(
     stream: RequestStream,
-    prefill: Pool,
-    decode: Pool,
+    prefill: WorkerPool,
+    decode: WorkerPool,
     transfer_seconds_per_token: float,
     *,
     transfer_seconds: float = 0.0,
@@ -91,7 +91,7 @@ def run_pools(
 
 def _run(
     stream: RequestStream,
-    pool: Pool,
+    pool: WorkerPool,
     router: str,
     seed: int,
     progress: Progress | None,

@@ -33,8 +33,8 @@ lie in the list of what may be evicted, its slot, and whether it was refused."""
 FROM, LATER = 22, 23
 """What was read of it before its part of the pass under way; whose prompt ended with its own."""
 REQUEST_COLUMNS = 24
-COMING, WAITING, READING, DECODING, DONE = 0, 1, 2, 3, 4
-"""Phases."""
+WAITING, READING, DECODING, DONE = 1, 2, 3, 4
+"""Phases; 0 for one that has not come yet."""
 
 # Columns of ``times`` [s].
 SCHEDULED, FIRST, LAST = 0, 1, 2

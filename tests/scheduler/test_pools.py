@@ -8,10 +8,10 @@ import numpy as np
 from support.scheduling import hand_costs, hand_rules, stream_of
 
 from planner.requests.stream import plain_stream
-from planner.scheduler.pools import Pool, run_pools
+from planner.scheduler.pools import WorkerPool, run_pools
 from planner.throughput.scheduling import Scheduling
 
-POOL = Pool(hand_rules(), hand_costs(), Scheduling())
+POOL = WorkerPool(hand_rules(), hand_costs(), Scheduling())
 
 
 def test_one_request_by_hand() -> None:
