@@ -46,8 +46,8 @@ class MeasuredFactor:
 class LearnedRun:
     """One measured run. ``structure`` tells models apart whatever they are stored in; ``layout``,
     ``precision``, ``cache`` and ``in_flight`` (a range of requests) are the kind of deployment;
-    ``load`` says what it was asked, over ``requests`` requests or repeats; ``steps`` and
-    ``prompts`` what it says of each, None: nothing."""
+    ``load`` says what it was asked: ``isl`` and ``osl`` tokens of a request, over ``requests`` of
+    them or repeats; ``steps`` and ``prompts`` what it says of each, None: nothing."""
 
     device: str
     engine: str
@@ -60,6 +60,8 @@ class LearnedRun:
     cache: str
     in_flight: str
     load: str
+    isl: int
+    osl: int
     requests: int
     source: str
     date: str
@@ -202,7 +204,7 @@ def _value(path: Path, name: str, value: object) -> Any:
     """
     if name in ("steps", "prompts"):
         return None if value is None else _factor(path, name, value)
-    if name == "requests":
+    if name in ("requests", "isl", "osl"):
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 53:
             return value
     elif isinstance(value, str) and len(value) <= 1000 and value.isprintable():

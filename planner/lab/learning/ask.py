@@ -49,32 +49,19 @@ class RunForecast:
     in_flight: float
 
 
-@record
-class Factors:
-    """What steps and prompts are multiplied by."""
-
-    steps: float = 1.0
-    prompts: float = 1.0
-
-
-UNCHANGED = Factors()
+Corrections = tuple[Correction, ...]
 
 
 def predicted(
-    run: MeasuredRun, subject: ServedSubject, factors: Factors = UNCHANGED
+    run: MeasuredRun, subject: ServedSubject, corrections: Corrections = ()
 ) -> RunForecast:
-    """The law's answer to the question of ``run``, its steps and prompts times ``factors``.
+    """The law's answer to the question of ``run``, under ``corrections``.
 
     Raises:
         InputError: the file does not say lengths or load. InfeasibleError: it does not fit, or
             more requests come than are served.
     """
     isl, osl = _tokens(run.isl, "isl"), _tokens(run.osl, "osl")
-    corrections = tuple(
-        Correction(operator, factor, 0.0, (), 0, ())
-        for operator, factor in ((STEPS, factors.steps), (PROMPTS, factors.prompts))
-        if factor != 1.0
-    )
     inputs = replace(
         subject.inputs,
         isl=isl,
@@ -85,6 +72,12 @@ def predicted(
     if run.rate is None:
         return _closed(inputs, subject, _in_flight(run), _finite(run))
     return _open(inputs, subject, run.rate)
+
+
+def factors(steps: float, prompts: float) -> Corrections:
+    """Corrections that multiply steps and prompts, and say nothing of how sure they are."""
+    pairs = ((STEPS, steps), (PROMPTS, prompts))
+    return tuple(Correction(name, x, 0.0, (), 0, ()) for name, x in pairs if x != 1.0)
 
 
 def _tokens(value: float | None, name: str) -> int:
@@ -153,11 +146,13 @@ def _open(inputs: QuestionInput, subject: ServedSubject, rate: float) -> RunFore
     )
 
 
-def explaining(run: MeasuredRun, subject: ServedSubject, first: RunForecast) -> Factors | None:
-    """The factors under which the law gives what ``run`` measured, from its ``first`` answer; None
-    where there are none within MOST_FACTOR. What was not measured keeps a factor of 1, and so do
-    prompts under a rate, whose wait is the arrivals'."""
-    log_steps = log_prompts = 0.0
+def explaining(
+    run: MeasuredRun, subject: ServedSubject, first: RunForecast
+) -> tuple[float, float] | None:
+    """The factors on steps and on prompts under which the law gives what ``run`` measured, from its
+    ``first`` answer; None where there are none within MOST_FACTOR. What was not measured keeps a
+    factor of 1, and so do prompts under a rate, whose wait is the arrivals'."""
+    steps = prompts = 0.0
     now = first
     for _ in range(ROUNDS):
         off_steps = 0.0 if run.tpot is None else math.log(run.tpot.mean / now.tpot.value)
@@ -167,9 +162,9 @@ def explaining(run: MeasuredRun, subject: ServedSubject, first: RunForecast) -> 
             else math.log(run.ttft.mean / now.ttft.value)
         )
         if max(abs(off_steps), abs(off_prompts)) < CLOSE:
-            return Factors(math.exp(log_steps), math.exp(log_prompts))
-        log_steps, log_prompts = log_steps + off_steps, log_prompts + off_prompts
-        if max(abs(log_steps), abs(log_prompts)) > math.log(MOST_FACTOR):
+            return math.exp(steps), math.exp(prompts)
+        steps, prompts = steps + off_steps, prompts + off_prompts
+        if max(abs(steps), abs(prompts)) > math.log(MOST_FACTOR):
             return None
-        now = predicted(run, subject, Factors(math.exp(log_steps), math.exp(log_prompts)))
+        now = predicted(run, subject, factors(math.exp(steps), math.exp(prompts)))
     return None

@@ -13,7 +13,7 @@ from planner.base.errors import InputError, PlannerError, UnknownNameError
 from planner.base.typed import typed
 from planner.base.versions import version_in
 from planner.hardware.learned_runs import LearnedRun, MeasuredFactor, forget, keep, kept_runs
-from planner.lab.learning.ask import Factors, RunForecast, ServedSubject, explaining, predicted
+from planner.lab.learning.ask import RunForecast, ServedSubject, explaining, predicted
 from planner.lab.learning.disturbed import disturbances, repeats_apart, standard_error
 from planner.lab.learning.records import ComparedRun, ComparedTime, Learning
 from planner.lab.learning.results.read import read_results
@@ -23,6 +23,7 @@ from planner.memory.engines.catalog import parse_engine
 from planner.messages.message import Message, Text, message
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Estimate
+from planner.planning.question.corrections import corrections_of, runs_for
 from planner.planning.question.input import ANY, BF16, QuestionInput
 from planner.planning.question.learned import model_key
 from planner.throughput.attended import model_class
@@ -178,17 +179,17 @@ def _compared(
         first = predicted(run, subject)
     except PlannerError as error:
         return ComparedRun(run.source, run.tool, "", "", "", _load(run), (), (error.text,), None)
-    times = _times(run, first)
+    times = _times(run, first, _as_learned(run, subject))
     refused: list[Text] = [*disturbances(run), *([] if apart is None else [apart])]
     if run.tpot is None and run.ttft is None:
         refused.append(message("verbs.learn_undivided"))
     learned = None
     if not refused:
-        factors = explaining(run, subject, first)
-        if factors is None:
+        pair = explaining(run, subject, first)
+        if pair is None:
             refused.append(message("verbs.learn_unexplained"))
         else:
-            learned = _learned(run, path, subject, first, factors)
+            learned = _learned(run, path, subject, first, pair)
             if keep_it:
                 keep(learned)
     spec, device, _, _ = subject.inputs.subject
@@ -206,8 +207,28 @@ def _compared(
     )
 
 
-def _times(run: MeasuredRun, first: RunForecast) -> tuple[ComparedTime, ...]:
-    """What was measured beside what was predicted, quantity by quantity."""
+def _as_learned(run: MeasuredRun, subject: ServedSubject) -> RunForecast | None:
+    """The run's prediction with what was learned of others before; None where nothing was."""
+    spec, device, _, _ = subject.inputs.subject
+    name, _, version = subject.engine.partition("@")
+    source = _source(run)
+    kept = [one for one in kept_runs().runs if one.source != source]
+    runs = runs_for(
+        kept, device=device.id, engine=name, version=version, model_class=model_class(spec)
+    )
+    known = corrections_of(runs, model_key(spec))
+    return predicted(run, subject, known) if known else None
+
+
+def _source(run: MeasuredRun) -> str:
+    return f"{run.tool}: {run.source}"[:300]
+
+
+def _times(
+    run: MeasuredRun, first: RunForecast, learned: RunForecast | None
+) -> tuple[ComparedTime, ...]:
+    """What was measured beside what was predicted, and would be with what was ``learned`` before,
+    quantity by quantity."""
     out = []
     pairs: tuple[tuple[str, MeasuredTime | None, Estimate], ...] = (
         ("tpot_seconds", run.tpot, first.tpot),
@@ -224,6 +245,7 @@ def _times(run: MeasuredRun, first: RunForecast) -> tuple[ComparedTime, ...]:
                     estimate.basis,
                     times.mean,
                     standard_error(times),
+                    None if learned is None else getattr(learned, name[:4]).value,
                 )
             )
     if run.kind == BATCH and run.e2e is not None and run.output_rate is None:
@@ -255,7 +277,11 @@ def _load(run: MeasuredRun) -> Text:
 
 
 def _learned(
-    run: MeasuredRun, path: Path, subject: ServedSubject, first: RunForecast, factors: Factors
+    run: MeasuredRun,
+    path: Path,
+    subject: ServedSubject,
+    first: RunForecast,
+    pair: tuple[float, float],
 ) -> LearnedRun:
     """What is kept of a run."""
     spec, device, _, _ = subject.inputs.subject
@@ -273,11 +299,13 @@ def _learned(
         kind.cache,
         kind.requests,
         str(_load(run)),
+        max(round(run.isl or 1), 1),
+        max(round(run.osl or 1), 1),
         max(run.completed, 1),
-        f"{run.tool}: {run.source}"[:300],
+        _source(run),
         _date(run, path),
-        _factor(run.tpot, first.tpot, factors.steps),
-        None if run.rate is not None else _factor(run.ttft, first.ttft, factors.prompts),
+        _factor(run.tpot, first.tpot, pair[0]),
+        None if run.rate is not None else _factor(run.ttft, first.ttft, pair[1]),
     )
 
 

@@ -15,7 +15,8 @@ from planner.messages.message import Text
 class ComparedTime:
     """A quantity (of ``*_seconds``, or ``output_tokens_per_second``) as it was predicted with its
     80 % interval (None: without one) and ``basis``, and as it was measured; ``error`` is the
-    relative standard error of the measured mean."""
+    relative standard error of the measured mean, ``learned`` the prediction with what runs before
+    this one taught, None where nothing was."""
 
     quantity: str
     predicted: float
@@ -24,6 +25,7 @@ class ComparedTime:
     basis: str
     measured: float
     error: float
+    learned: float | None = None
 
     @property
     def ratio(self) -> float:

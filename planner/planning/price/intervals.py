@@ -33,6 +33,7 @@ from planner.planning.price.served_sigmas import (
     shares_of,
 )
 from planner.planning.price.token_costs import energy_of, joules_estimate, usd_estimate
+from planner.planning.question.corrections import KindHere, tokens_of
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
@@ -232,7 +233,11 @@ def _carried(question: Question, kind: ServedKind) -> Sigmas:
 def _here(question: Question, kind: ServedKind, operator: str) -> Residual | None:
     """What is left of steps or prompts where deployments of ``kind`` were measured here."""
     known = residual(question, operator)
-    if known is None or not known.holds_of(kind.layout, kind.precision, kind.cache, kind.requests):
+    if known is None:
+        return None
+    tokens = tokens_of(operator, question.workload.isl, question.workload.osl)
+    here = KindHere(kind.layout, kind.precision, kind.cache, kind.requests, tokens)
+    if not known.holds_of(here):
         return None
     return known
 

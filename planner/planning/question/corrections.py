@@ -32,14 +32,26 @@ PRIOR_RUNS = 2
 others will be off as all that was published of other machines."""
 
 
+NEAR = 2.0
+"""Lengths further apart than this factor are not what was measured."""
+
+
 @record
 class KindHere:
-    """The kind of a deployment that was measured here; its range of requests in flight."""
+    """The kind of a deployment that was measured here: its range of requests in flight, and the
+    ``tokens`` that a step attends to, or of a prompt."""
 
     layout: str
     precision: str
     cache: str
     in_flight: str
+    tokens: float
+
+    def stands_for(self, other: KindHere) -> bool:
+        """Whether what was measured of this kind is of ``other``: lengths within NEAR."""
+        mine = self.layout, self.precision, self.cache, self.in_flight
+        its = other.layout, other.precision, other.cache, other.in_flight
+        return mine == its and 1 / NEAR <= self.tokens / other.tokens <= NEAR
 
 
 @record
@@ -107,13 +119,25 @@ def _correction(
         sum(run.requests for run, _ in pairs),
         tuple(
             dict.fromkeys(
-                KindHere(run.layout, run.precision, run.cache, run.in_flight) for run, _ in pairs
+                KindHere(
+                    run.layout,
+                    run.precision,
+                    run.cache,
+                    run.in_flight,
+                    tokens_of(operator, run.isl, run.osl),
+                )
+                for run, _ in pairs
             )
         )
         if exact
         else (),
         () if exact else tuple(dict.fromkeys(run.model for run, _ in pairs)),
     )
+
+
+def tokens_of(operator: str, isl: float, osl: float) -> float:
+    """The length that tells what STEP or PROMPT takes: of a step the mean that it attends to."""
+    return isl + osl / 2 if operator == STEP else isl
 
 
 def runs_for(

@@ -31,9 +31,9 @@ class Residual:
     text: str
     kinds: tuple[KindHere, ...] | None = None
 
-    def holds_of(self, layout: str, precision: str, cache: str, in_flight: str) -> bool:
-        """Whether a deployment of this kind was measured here."""
-        return self.kinds is None or KindHere(layout, precision, cache, in_flight) in self.kinds
+    def holds_of(self, kind: KindHere) -> bool:
+        """Whether a deployment of ``kind`` was measured here."""
+        return self.kinds is None or any(one.stands_for(kind) for one in self.kinds)
 
 
 def residual(question: Question, operator: str) -> Residual | None:

@@ -17,7 +17,8 @@ VERB = "learn"
 MOST_LINES, MOST_LEARNED, MOST_REASONS = 8, 2, 2
 """Lines of a table, and of what was learned or not, on a terminal: 25 lines in all."""
 INSIDE = {True: "yes", False: "no", None: "unknown"}
-HEADS = ("run", "quantity", "predicted", "interval", "measured", "ratio", "inside")
+HEADS = ("run", "quantity", "predicted", "interval", "learned", "measured", "ratio", "inside")
+INTERVAL, LEARNED = HEADS.index("interval"), HEADS.index("learned")
 
 
 class ShownLearning(Protocol):
@@ -58,7 +59,10 @@ def _compared(t: Phrases, runs: Sequence[Values], lang: str) -> Iterator[Section
         shown, left = lines[:MOST_LINES], len(lines) - MOST_LINES
         notes = (t("table.more", n=left),) if left > 0 else ()
         heads = tuple(t(f"table.{head}") for head in HEADS)
-        blocks.append(Table(heads, tuple(shown), (0, 1, 6), notes))
+        known = any(line[LEARNED] != "-" for line in shown)
+        gone = INTERVAL if known else LEARNED  # 80 columns have room for one of the two
+        heads, *shown = (line[:gone] + line[gone + 1 :] for line in (heads, *shown))
+        blocks.append(Table(heads, tuple(shown), (0, 1, len(heads) - 1), notes))
     yield Section("", tuple(blocks))
     texts = [*_learned(t, runs), *_refused(t, runs, lang)]
     if texts:
@@ -76,6 +80,7 @@ def _lines(t: Phrases, run: Values, lang: str) -> Iterator[tuple[str, ...]]:
             word(t, "quantity", time["quantity"]),
             _figure(time, time["predicted"]),
             "-" if time["low"] is None else f"{low}–{high}",
+            _figure(time, time["learned"]),
             _figure(time, time["measured"]),
             f"{time['ratio']:.2f}",
             t(f"inside.{INSIDE[time['inside']]}"),
