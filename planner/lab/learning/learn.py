@@ -63,9 +63,9 @@ def learn(
     runs = [
         (given.completed(run), Path(path)) for path in results for run in read_results(Path(path))
     ]
-    apart = repeats_apart([run for run, _ in runs])
+    apart, before = repeats_apart([run for run, _ in runs]), kept_runs().runs
     compared = tuple(
-        _compared(run, path, given, apart.get(i), keep_it=keep_runs)
+        _compared(run, path, given, apart.get(i), before, keep_it=keep_runs)
         for i, (run, path) in enumerate(runs)
     )
     kept = kept_runs()
@@ -171,15 +171,21 @@ class _Given:
 
 
 def _compared(
-    run: MeasuredRun, path: Path, given: _Given, apart: Message | None, *, keep_it: bool
+    run: MeasuredRun,
+    path: Path,
+    given: _Given,
+    apart: Message | None,
+    before: Sequence[LearnedRun],
+    *,
+    keep_it: bool,
 ) -> ComparedRun:
-    """A run beside its prediction, kept where it may be."""
+    """A run beside its prediction, also with what was kept ``before``, and kept where it may be."""
     try:
         subject = given.subject(run)
         first = predicted(run, subject)
     except PlannerError as error:
         return ComparedRun(run.source, run.tool, "", "", "", _load(run), (), (error.text,), None)
-    times = _times(run, first, _as_learned(run, subject))
+    times = _times(run, first, _as_learned(run, subject, before))
     refused: list[Text] = [*disturbances(run), *([] if apart is None else [apart])]
     if run.tpot is None and run.ttft is None:
         refused.append(message("verbs.learn_undivided"))
@@ -207,12 +213,14 @@ def _compared(
     )
 
 
-def _as_learned(run: MeasuredRun, subject: ServedSubject) -> RunForecast | None:
-    """The run's prediction with what was learned of others before; None where nothing was."""
+def _as_learned(
+    run: MeasuredRun, subject: ServedSubject, before: Sequence[LearnedRun]
+) -> RunForecast | None:
+    """The run's prediction with what other runs taught ``before``; None where none did."""
     spec, device, _, _ = subject.inputs.subject
     name, _, version = subject.engine.partition("@")
     source = _source(run)
-    kept = [one for one in kept_runs().runs if one.source != source]
+    kept = [one for one in before if one.source != source]
     runs = runs_for(
         kept, device=device.id, engine=name, version=version, model_class=model_class(spec)
     )

@@ -21,6 +21,7 @@ from planner.planning.price.measured_errors import (
     common_sigmas,
     unmeasured_sigmas,
 )
+from planner.planning.price.measured_here import carried, left_here
 from planner.planning.price.physical_limits import PhysicalLimits, least_work, limits_of_question
 from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.price import Priced, SegmentCost
@@ -33,11 +34,10 @@ from planner.planning.price.served_sigmas import (
     shares_of,
 )
 from planner.planning.price.token_costs import energy_of, joules_estimate, usd_estimate
-from planner.planning.question.corrections import KindHere, tokens_of
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
-from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, Residual, residual
+from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, residual
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.indexer import indexer_certainty
@@ -181,7 +181,7 @@ def _corrected(
     model: CostModel, priced: Priced, operator: str, spread_of_operators: Spread
 ) -> Spread:
     """What operators make of it, or what is left where whole steps were measured here."""
-    known = _here(model.question, kind_of(model, priced), operator)
+    known = left_here(model.question, kind_of(model, priced), operator)
     return (
         spread_of_operators
         if known is None
@@ -211,40 +211,11 @@ def served_sigmas(
         _assumed(question),
     ):
         sigmas = sigmas.plus(other)
-    sigmas = sigmas.plus(_carried(question, kind))
-    steps, prompts = (_here(question, kind, operator) for operator in (STEP, PROMPT))
+    sigmas = sigmas.plus(carried(question, kind))
+    steps, prompts = (left_here(question, kind, operator) for operator in (STEP, PROMPT))
     if steps is not None:
         sigmas = Sigmas(steps.sigma, sigmas.ttft, steps.sigma)
     return sigmas if prompts is None else Sigmas(sigmas.tpot, prompts.sigma, sigmas.throughput)
-
-
-def _carried(question: Question, kind: ServedKind) -> Sigmas:
-    """What corrections add that were measured on other kinds of deployments here."""
-    step, prompt = (
-        0.0
-        if (known := question.correction(operator)) is None
-        or _here(question, kind, operator) is not None
-        else known.sigma
-        for operator in (STEP, PROMPT)
-    )
-    return Sigmas(step, prompt, step)
-
-
-def _here(question: Question, kind: ServedKind, operator: str) -> Residual | None:
-    """What is left of steps or prompts where deployments of ``kind`` were measured here."""
-    known = residual(question, operator)
-    if known is None:
-        return None
-    tokens = tokens_of(operator, question.workload.isl, question.workload.osl)
-    here = KindHere(kind.layout, kind.precision, kind.cache, kind.requests, tokens)
-    if not known.holds_of(here):
-        return None
-    return known
-
-
-def basis_here(question: Question, kind: ServedKind, operator: str, basis: str) -> str:
-    """``basis`` of steps or prompts, or that deployments of ``kind`` were measured here."""
-    return basis if _here(question, kind, operator) is None else MEASURED_HERE
 
 
 def _assumed(question: Question) -> Sigmas:

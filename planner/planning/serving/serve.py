@@ -18,8 +18,8 @@ from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import Estimate, LayoutInfo, Plan
-from planner.planning.price.intervals import basis_here
 from planner.planning.price.kinds import ServedKind
+from planner.planning.price.measured_here import basis_here
 from planner.planning.price.physical_limits import least_work, physical_limits
 from planner.planning.price.plan_kinds import evidence_here, kind_of
 from planner.planning.price.price import Priced, price
