@@ -19,7 +19,7 @@ from planner.planning.question.question import Question
 from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
-from planner.planning.space.times import Key, Lengths, UnitTimes, beside_steps, timed_units
+from planner.planning.space.times import Key, Lengths, UnitTimes, steps_of_prompt, timed_units
 from planner.throughput.arrivals import passes_with_holding, prompts_each_step, ranks_reading
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase
@@ -143,8 +143,8 @@ def hops_of_passes(model: CostModel, pts: Points, step: Phase, mixed: Phase) -> 
     what was measured here of whole steps and prompts."""
     of_steps, prompts = (model.question.corrected(name) for name in (STEP, PROMPT))
     hop, both = hops(model, pts, step), hops(model, pts, mixed)
-    beside = beside_steps(mixed.passes, pts.slot)
-    return hop * of_steps, both * prompts + beside * hop * (of_steps - prompts)
+    count = steps_of_prompt(mixed.passes, pts.slot)
+    return hop * of_steps, both * prompts + count * hop * (of_steps - prompts)
 
 
 def hops(model: CostModel, pts: Points, phase: Phase) -> Array:

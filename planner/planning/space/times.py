@@ -204,7 +204,7 @@ def timed_units(
             _mixed(
                 parts.rows(stacked_phases.mixes),
                 parts.rows(stacked_phases.steps),
-                beside_steps(stacked_phases.mixed.passes, rows.pts.slot[stacked_phases.steps]),
+                steps_of_prompt(stacked_phases.mixed.passes, rows.pts.slot[stacked_phases.steps]),
                 of_steps,
                 prompt,
             ),
@@ -215,18 +215,18 @@ def timed_units(
     return timed
 
 
-def beside_steps(passes: Number, slot: Array) -> Array:
+def steps_of_prompt(passes: Number, slot: Array) -> Array:
     """Steps that ``passes`` of a prompt run beside, with ``slot`` sequences of a rank [C]: none on
     an idle one, where the whole pass is the prompt's."""
     return np.asarray(passes * np.minimum(slot, 1.0))
 
 
-def _mixed(mixed: Parts, steps: Parts, beside: Array, step: float, prompt: float) -> Parts:
+def _mixed(mixed: Parts, steps: Parts, count: Array, step: float, prompt: float) -> Parts:
     """Passes that read prompts, where ``steps`` take ``step`` times as long and what prompts add to
-    the number of them that they run ``beside`` [D] ``prompt`` times:
-    T(I, B)·p + beside·T(0, B)·(s − p)."""
+    ``count`` [D] of them ``prompt`` times:
+    T(I, B)·p + count·T(0, B)·(s − p)."""
     if step == prompt:
         return mixed.scaled(prompt)
-    more = (step - prompt) * beside[:, None]
+    more = (step - prompt) * count[:, None]
     pairs = zip(mixed.arrays(), steps.arrays(), strict=True)
     return from_every([*(np.asarray(m * prompt + more * s) for m, s in pairs), mixed.overlap])
