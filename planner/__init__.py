@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from planner.api.numerics import layer_error
     from planner.api.plan import plan
     from planner.api.profile import profile
+    from planner.api.replay import replay
     from planner.api.sensitivity import sensitivity
     from planner.api.serve import serve
     from planner.api.sweep import sweep
@@ -74,6 +75,7 @@ _WHERE = {
     "learn": "planner.api.learn",
     "measure": "planner.api.measure",
     "profile": "planner.api.profile",
+    "replay": "planner.api.replay",
     "sensitivity": "planner.api.sensitivity",
     "serve": "planner.api.serve",
     "sweep": "planner.api.sweep",
@@ -143,6 +145,7 @@ __all__ = [
     "plot",
     "profile",
     "read_plan",
+    "replay",
     "sensitivity",
     "serve",
     "sweep",

@@ -73,6 +73,7 @@ def new_state(
     places = np.zeros(count, dtype=np.int64)
     if router == RANDOM:
         places = np.random.default_rng(seed).integers(units, size=count)
+    host = policy if costs.stages == 1 else host_of_round(policy, lanes)
     tables: dict[str, Any] = {
         "requests": requests,
         "times": np.full((count, 3), np.nan),
@@ -85,7 +86,7 @@ def new_state(
         "begun": np.zeros((replicas, 1 + lanes), dtype=np.int64),
         "marks": np.zeros(at.MARKS, dtype=np.int64),
         "limits": limits,
-        "seconds": _seconds(rules, costs, host_of_round(policy, lanes), lanes),
+        "seconds": _seconds(rules, costs, host, lanes),
         "ratios": np.full(units, rules.reserve),
         "keys": np.zeros((units * lanes, 2 * most), dtype=np.int64),
         "codes": np.zeros((units * lanes, 2 * most), dtype=np.int64),

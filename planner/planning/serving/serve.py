@@ -212,9 +212,7 @@ def served_answer(
         ),
     )
     kind = kind_of(model, priced, pooled=pooled, requests=(loop.concurrency or 1.0) / replicas)
-    tpot, ttft = _intervals(
-        assignment, options, point, priced.layout, replace(kind, engine=rules.engine)
-    )
+    tpot, ttft = _intervals(assignment, options, point, priced.layout, kind)
     return ServingAnswer(
         model=question.spec.id,
         device=question.device.id,

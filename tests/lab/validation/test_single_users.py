@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from planner.lab.validation import e2e_open, e2e_published, e2e_single
+from planner.lab.validation import e2e_published, e2e_single
 from planner.lab.validation.records import REASONS, Outcome
 from planner.lab.validation.serving_rules import Formats, runnable
 from planner.lookup import load_device
@@ -110,16 +110,6 @@ def test_each_row_of_the_leaderboard_has_both_rates() -> None:
 )
 def test_reasons(row: Mapping[str, str], changes: dict[str, str], reason: str) -> None:
     assert {o.reason for o in all_of(row, **changes)} == {reason}
-
-
-def test_open_arrivals_are_read_and_told() -> None:
-    rows = [
-        {"device": "H100 SXM", "model": "m", "metric": "ttft_mean", "value": "3"},
-        {"device": "RTXPRO6000", "model": "m", "request": "bench-0", "ttft_ms": "nan"},
-    ]
-    found = e2e_open.predict_rows("open_loop_x", rows)
-    assert [o.metric for o in found] == ["ttft_mean", "request"]
-    assert {o.reason for o in found} == {"open arrivals"}
 
 
 def test_a_rate_of_arrivals_is_no_concurrency() -> None:

@@ -45,3 +45,19 @@ def test_no_prompt_comes_between_the_tokens_of_a_single_user() -> None:
         "llama-3.1-8b", "h100-sxm", devices=1, batch=1, isl=1, osl=64_000, context=65_000
     ).performance
     assert alone.tpot_seconds.value == pytest.approx(step.tpot_seconds.value, rel=0.05)
+
+
+def test_both_are_as_sure_of_a_named_engine() -> None:
+    """Served rows are found by the engine's name, whatever version is asked for."""
+    asked = {"devices": 4, "tp": 4, "isl": 1000, "osl": 1000, "engine": "vllm"}
+    printed = planner.estimate("llama-3.1-70b", "h200-sxm", batch=32, **asked).performance
+    served = planner.serve("llama-3.1-70b", "h200-sxm", concurrency=32, **asked)
+    assert served.tpot_seconds is not None
+    assert served.ttft_seconds is not None
+    assert served.tpot_seconds.evidence == printed.tpot_seconds.evidence
+    assert served.tpot_seconds.evidence.level != "none"
+    for mine, theirs in (
+        (served.tpot_seconds, printed.tpot_seconds),
+        (served.ttft_seconds, printed.ttft_seconds),
+    ):
+        assert mine.high / mine.value == pytest.approx(theirs.high / theirs.value, rel=0.02)

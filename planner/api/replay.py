@@ -1,0 +1,3 @@
+"""``planner.replay``."""
+
+from planner.planning.replay.replay import replay as replay

@@ -1,0 +1,1 @@
+"""``planner.replay``: requests as they come, through the scheduler of a deployment's engine."""

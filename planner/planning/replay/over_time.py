@@ -1,0 +1,52 @@
+"""A replay over time: what waits, decodes, fills the cache and leaves, on equal intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.replay.record import OverTime
+from planner.planning.replay.saturation import waiting_at
+from planner.requests.stream import RequestStream
+from planner.scheduler.served import ServedRequests
+
+Array = NDArray[np.float64]
+INTERVALS = 120
+
+
+def over_time(stream: RequestStream, served: ServedRequests) -> OverTime:
+    """The replay on :data:`INTERVALS` intervals from the first arrival to the last token."""
+    last = np.nanmax(served.last_seconds, initial=float(stream.arrival_seconds[-1]))
+    ends = np.linspace(0.0, max(float(last), 1e-9), INTERVALS + 1)[1:]
+    width = float(ends[0])
+    place = np.clip((served.start_seconds // width).astype(np.int64), 0, INTERVALS - 1)
+    busy = served.pass_seconds
+
+    def of_passes(values: Array) -> Array:
+        """Sums of passes by the interval that they begin in."""
+        sums = np.bincount(place, weights=values, minlength=INTERVALS)
+        return np.asarray(sums, dtype=np.float64)
+
+    spent = np.maximum(of_passes(busy), 1e-30)
+    tokens = of_passes(served.decoding.astype(np.float64)) + _first_tokens(served, width)
+    came = np.clip((stream.arrival_seconds // width).astype(np.int64), 0, INTERVALS - 1)
+    ttft = served.first_seconds - stream.arrival_seconds
+    medians = [ttft[(came == i) & ~np.isnan(ttft)] for i in range(INTERVALS)]
+    return OverTime(
+        _plain(ends),
+        _plain(waiting_at(stream, served, ends)),
+        _plain(of_passes(busy * served.decoding) / width),
+        _plain(of_passes(busy * served.cache_share) / spent),
+        _plain(tokens / width),
+        tuple(float(np.median(values)) if len(values) else None for values in medians),
+    )
+
+
+def _first_tokens(served: ServedRequests, width: float) -> Array:
+    first = served.first_seconds[~np.isnan(served.first_seconds)]
+    place = np.clip((first // width).astype(np.int64), 0, INTERVALS - 1)
+    return np.bincount(place, minlength=INTERVALS).astype(np.float64)
+
+
+def _plain(values: Array) -> tuple[float, ...]:
+    return tuple(values.tolist())

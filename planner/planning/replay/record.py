@@ -1,0 +1,164 @@
+"""The answer of ``planner.replay``: what was asked, what came, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from planner.base.display import as_frame, as_table, as_text, with_former_methods
+from planner.base.records import cached_record
+from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain_data
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = "1"
+METRICS = ("ttft_seconds", "itl_seconds", "tpot_seconds", "e2e_seconds", "queue_seconds")
+
+
+@cached_record
+class ReplayQuestion:
+    """The deployment. ``max_sequences``, ``token_budget`` and ``cache_tokens`` are those of one
+    attention rank's scheduler."""
+
+    model: str
+    device: str
+    devices: int
+    scheme: str
+    kv: str
+    engine: str
+    layout: LayoutInfo
+    context_tokens: int
+    max_sequences: int
+    token_budget: int
+    cache_tokens: int
+
+
+@cached_record
+class ReplayLoad:
+    """What came: ``requests`` over ``seconds``, ``rate`` a second; tokens of a request on average.
+    ``arrivals`` is their law or the trace's name."""
+
+    requests: int
+    rate: float
+    seconds: float
+    arrivals: str
+    seed: int
+    mean_input_tokens: float
+    mean_output_tokens: float
+    prefix_hit_rate: float
+
+
+@cached_record
+class Percentiles:
+    """A time over all requests (ITL: over all tokens but the first of each)."""
+
+    mean: Estimate
+    p50: Estimate
+    p90: Estimate
+    p99: Estimate
+
+
+@cached_record
+class TimePercentiles:
+    """``ttft``: arrival to the first token; ``itl``: between tokens; ``tpot``: of a request, the
+    mean of its ITL; ``e2e``: arrival to the last token; ``queue``: arrival to its first pass."""
+
+    ttft_seconds: Percentiles
+    itl_seconds: Percentiles
+    tpot_seconds: Percentiles
+    e2e_seconds: Percentiles
+    queue_seconds: Percentiles
+
+
+@cached_record
+class Saturation:
+    """More requests come than are served: ``offered`` and ``served`` a second while they come,
+    by which the queue ``growth``s, and the rate that ``holds`` (requests/s)."""
+
+    offered: float
+    served: float
+    growth: float
+    holds: float
+
+
+@cached_record
+class ReplayStage:
+    """A part of the load with a rate of its own: ``start`` and ``seconds`` of its arrivals."""
+
+    start_seconds: float
+    seconds: float
+    rate: float
+    requests: int
+    percentiles: TimePercentiles
+
+
+@cached_record
+class OverTime:
+    """The replay on equal intervals of time [n]: their ends, requests that wait and that decode,
+    share of the cache in use, output tokens/s, and the median TTFT of those that came (None: none
+    did)."""
+
+    seconds: tuple[float, ...]
+    waiting: tuple[float, ...]
+    decoding: tuple[float, ...]
+    cache_share: tuple[float, ...]
+    output_tokens_per_second: tuple[float, ...]
+    ttft_seconds: tuple[float | None, ...]
+
+
+@cached_record
+class ReplayResult:
+    """``requests`` that were served, and ``rejected`` ones; ``goodput``: requests a second within
+    all limits that are given (None: none is); ``prefix_hit_rate`` of prompt tokens."""
+
+    requests: int
+    rejected: int
+    percentiles: TimePercentiles
+    output_tokens_per_second: Estimate
+    goodput: Estimate | None
+    preemptions: int
+    prefix_hit_rate: float
+    saturated: bool
+    saturation: Saturation | None
+    stages: tuple[ReplayStage, ...]
+    over_time: OverTime
+
+
+@with_former_methods
+@cached_record
+class ReplayAnswer:
+    """``plan replay``: every estimate is that of the stream replayed three times, with passes as
+    priced and at both ends of their 80 % interval."""
+
+    schema_version: str
+    question: ReplayQuestion
+    load: ReplayLoad
+    replay: ReplayResult
+    assumptions: tuple[Assumption, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a time: mean and percentiles with their intervals [s]."""
+        times = self.replay.percentiles
+        return as_frame(
+            [
+                {"time": name}
+                | {
+                    f.name + end: getattr(getattr(getattr(times, name), f.name), part)
+                    for f in fields(Percentiles)
+                    for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))
+                }
+                for name in METRICS
+            ]
+        )
+
+    __str__ = as_text
+
+    def _repr_html_(self) -> str:
+        return as_table(self.to_frame())
+
+    def to_dict(self) -> dict[str, object]:
+        """The answer as plain data."""
+        data = plain_data(self)
+        assert isinstance(data, dict)
+        return data

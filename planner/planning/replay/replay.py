@@ -1,0 +1,283 @@
+"""``planner.replay``: a stream of requests through the scheduler of a deployment's engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Literal
+
+import numpy as np
+
+from planner.base.records import record
+from planner.base.typed import typed
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.planning.inspect.priced_input import price_plan, price_uniform
+from planner.planning.plan.checkpoint_units import all_on_device
+from planner.planning.plan.notes import written
+from planner.planning.plan.record import LayoutInfo, Plan
+from planner.planning.question.given_values import NO_LIMIT
+from planner.planning.question.input import ANY, BF16, QuestionInput
+from planner.planning.replay.deployment import Replayed, deployed
+from planner.planning.replay.estimates import EstimateMaker
+from planner.planning.replay.load import (
+    GivenLoad,
+    LoadStage,
+    OfferedLoad,
+    check_load,
+    offered_load,
+)
+from planner.planning.replay.over_time import over_time
+from planner.planning.replay.record import (
+    SCHEMA_VERSION,
+    ReplayAnswer,
+    ReplayLoad,
+    ReplayQuestion,
+    ReplayResult,
+    ReplayStage,
+)
+from planner.planning.replay.request_times import request_times
+from planner.planning.replay.runs import (
+    Limits,
+    Routing,
+    Runs,
+    good_rate,
+    output_rate,
+    served,
+    three_runs,
+)
+from planner.planning.replay.saturation import is_saturated, offered_rate, saturation
+from planner.planning.serving.notes import serving_notes
+from planner.requests.arrivals import POISSON
+from planner.requests.stream import RequestStream
+from planner.scheduler.rules import LEAST_LOADED
+from planner.workloads import NamedWorkload
+
+
+@record
+class _Wanted:
+    """The verb's own parameters."""
+
+    rate: float | None
+    trace: str | os.PathLike[str] | RequestStream | None
+    stages: str | Sequence[tuple[float, float]] | None
+    arrivals: str
+    lengths: str | None
+    count: int
+    seed: int
+    slots_max: int | None
+    chunk_tokens: int | None
+    router: str
+    progress: Callable[[int], None] | None
+
+
+@typed
+def replay(
+    model: str | ModelSpec | None = None,
+    device: str | DeviceProfile | None = None,
+    *,
+    rate: float | None = None,
+    trace: str | os.PathLike[str] | RequestStream | None = None,
+    plan: Plan | None = None,
+    stages: str | Sequence[tuple[float, float]] | None = None,
+    arrivals: str = POISSON,
+    lengths: str | None = None,
+    count: int = 2000,
+    seed: int = 0,
+    slots_max: int | None = None,
+    chunk_tokens: int | None = None,
+    router: str = LEAST_LOADED,
+    scheme: str | None = None,
+    kv: str = BF16,
+    devices: int | None = None,
+    tp: int | None = None,
+    dp: int | None = None,
+    pp: int | None = None,
+    ep: int | None = None,
+    context: int | None = None,
+    isl: int | None = None,
+    osl: int | None = None,
+    workload: str | NamedWorkload | None = None,
+    prefix_hit_rate: float | None = None,
+    engine: str = ANY,
+    ttft_seconds: float | None = None,
+    tpot_seconds: float | Literal["none"] | None = None,
+    e2e_seconds: float | None = None,
+    slots: str | None = None,
+    memory_bytes: int | None = None,
+    hardware_dir: str | os.PathLike[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> ReplayAnswer:
+    """What becomes of ``count`` requests that come at ``rate`` a second, in ``stages`` of rates
+    (``"600s@5/s,600s@10/s"``), or as a ``trace`` has them: the deployment of ``scheme`` (default:
+    the published checkpoint) or of ``plan`` runs them pass by pass, as its engine schedules.
+
+    Limits on TTFT, TPOT and E2E [s] count in the goodput alone. Equal ``seed``s give equal answers.
+
+    Args:
+        arrivals: ``poisson``, ``constant``, ``gamma:CV`` or ``burst``.
+        lengths: published ones by name, such as ``sharegpt``, in place of ``isl`` and ``osl``.
+        slots_max: requests that an attention rank runs at most (default: the engine's).
+        chunk_tokens: tokens of a pass at most (default: the engine's).
+        router: how replicas share requests: ``least-loaded``, ``round-robin`` or ``random``.
+        progress: called with the number of requests that were served so far.
+
+    Raises:
+        InputError: no load, a value out of range. UnsupportedError: a plan of pools.
+        InfeasibleError: it does not fit.
+    """
+    own = [f.name for f in fields(_Wanted)]
+    given = locals()
+    return _replayed(
+        QuestionInput.of({k: v for k, v in given.items() if k != "own"}, own=own),
+        _Wanted(*map(given.__getitem__, own)),
+    )
+
+
+def _replayed(inputs: QuestionInput, wanted: _Wanted) -> ReplayAnswer:
+    given = GivenLoad(*(getattr(wanted, f.name) for f in fields(GivenLoad)))
+    check_load(given)
+    if inputs.plan is not None:
+        all_on_device(inputs.plan, "replay")
+    limits = _limits(inputs)
+    load = None
+    if given.has_lengths:
+        load = offered_load(given, 1, 1, inputs.prefix_hit_rate or 0.0)
+        inputs = _with_lengths(inputs, load.stream)
+    engine = inputs.named_engine or ANY
+    inputs = replace(
+        inputs, engine=engine, ttft_seconds=None, tpot_seconds=NO_LIMIT, e2e_seconds=None
+    )
+    result = (
+        price_uniform(inputs, inputs.scheme)
+        if inputs.plan is None
+        else price_plan(inputs, replace(inputs.plan, speculation=None))
+    )
+    question = result.space.model.question
+    work = question.workload
+    load = load or offered_load(given, work.isl, work.osl, work.prefix_hit_rate)
+    where = deployed(
+        result,
+        load.stream,
+        engine,
+        plan=inputs.plan,
+        slots_max=wanted.slots_max,
+        chunk_tokens=wanted.chunk_tokens,
+    )
+    placed = any(v is not None for v in (inputs.tp, inputs.dp, inputs.pp, inputs.ep, inputs.plan))
+    notes = (
+        *serving_notes(question, candidates=None if placed else result.candidates),
+        *where.notes,
+        *load.notes,
+    )
+    scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
+    return ReplayAnswer(
+        SCHEMA_VERSION,
+        _question(where, scheme),
+        _load(load, wanted.seed),
+        replay_load(where, load, limits, wanted.router, wanted.seed, wanted.progress),
+        written(notes),
+    )
+
+
+def replay_load(
+    where: Replayed,
+    load: OfferedLoad,
+    limits: Limits,
+    router: str = LEAST_LOADED,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> ReplayResult:
+    """The load through the deployment, with passes as priced and at both ends of their interval."""
+    stream = load.stream
+    how = Routing(router, seed, progress)
+    runs = three_runs(where, stream, how)
+    middle = runs.middle
+
+    def holds(share: float) -> bool:
+        slower = replace(stream, arrival_seconds=stream.arrival_seconds / share)
+        return not is_saturated(slower, served(where, slower, how))
+
+    beyond = saturation(stream, middle, holds)
+    of = EstimateMaker(runs)
+    return ReplayResult(
+        int((~np.isnan(middle.last_seconds)).sum()),
+        int(middle.rejected.sum()),
+        of.times([request_times(stream, run) for run in runs.every]),
+        of.rate([output_rate(stream, run) for run in runs.every]),
+        of.rate([good_rate(stream, run, limits) for run in runs.every]) if limits else None,
+        int(middle.preempted.sum()),
+        float(middle.hit_tokens.sum() / max(stream.input_tokens[~middle.rejected].sum(), 1)),
+        beyond is not None,
+        beyond,
+        tuple(_stage(stage, stream, runs, of) for stage in load.stages),
+        over_time(stream, middle),
+    )
+
+
+def _stage(stage: LoadStage, stream: RequestStream, runs: Runs, of: EstimateMaker) -> ReplayStage:
+    """What became of the requests of a stage."""
+    end = stage.start + stage.seconds
+    here = (stream.arrival_seconds >= stage.start) & (stream.arrival_seconds < end)
+    return ReplayStage(
+        stage.start,
+        stage.seconds,
+        stage.rate,
+        int(here.sum()),
+        of.times([request_times(stream, run, stage.start, end) for run in runs.every]),
+    )
+
+
+def _limits(inputs: QuestionInput) -> dict[str, float]:
+    given = {
+        "ttft": inputs.ttft_seconds,
+        "tpot": inputs.tpot_seconds,
+        "e2e": inputs.e2e_seconds,
+    }
+    return {name: float(v) for name, v in given.items() if v is not None and not isinstance(v, str)}
+
+
+def _with_lengths(inputs: QuestionInput, stream: RequestStream) -> QuestionInput:
+    """The question of requests as long as those of a trace on average, with room for the longest
+    that the model reads where no context is given."""
+    isl, osl = (max(int(n.mean()), 1) for n in (stream.input_tokens, stream.output_tokens))
+    longest = int((stream.input_tokens + stream.output_tokens).max())
+    most = inputs.subject[0].max_context
+    return replace(
+        inputs,
+        isl=inputs.isl or isl,
+        osl=inputs.osl or osl,
+        context=inputs.context or max(min(longest, most), isl + osl),
+    )
+
+
+def _question(where: Replayed, scheme: str) -> ReplayQuestion:
+    question, layout = where.plan.model.question, where.layout
+    return ReplayQuestion(
+        question.spec.id,
+        question.device.id,
+        where.replicas * layout.ranks,
+        scheme,
+        ", ".join(question.kv),
+        where.engine,
+        LayoutInfo(layout.tp, layout.dp, layout.pp, layout.ep, where.replicas),
+        where.rules.context,
+        where.rules.max_sequences,
+        where.rules.token_budget,
+        where.rules.cache_tokens,
+    )
+
+
+def _load(load: OfferedLoad, seed: int) -> ReplayLoad:
+    stream = load.stream
+    return ReplayLoad(
+        len(stream),
+        offered_rate(stream),
+        float(stream.arrival_seconds[-1]),
+        load.arrivals,
+        seed,
+        float(stream.input_tokens.mean()),
+        float(stream.output_tokens.mean()),
+        float(stream.cached_tokens.sum() / stream.input_tokens.sum()),
+    )
