@@ -1,8 +1,9 @@
 """Requests that arrive by themselves (``open_loop_*``), replayed through the engine's scheduler.
 
 Stages of an inference-perf run are predicted by mean, median and 90th percentile of TTFT, TPOT and
-E2E (each begins at an idle server). Its client counts stream events, two a token: what it calls
-TPOT is brought to tokens by its own TTFT and E2E. It gives a request up after ``PATIENCE``; who was
+E2E and by their mean ITL (each begins at an idle server). Its client counts stream events, two a
+token: what it calls TPOT and ITL is brought to tokens by its own TTFT and E2E, and percentiles of
+ITL, of which half are nothing, are left out. It gives a request up after ``PATIENCE``; who was
 given up is in none of its figures. Rows with every request's own arrival and lengths are predicted
 request by request, and by the figures of all of them.
 
@@ -53,7 +54,7 @@ PATIENCE = 300.0
 SUMMARY = "summary"
 """Of all stages of a run, each of which has rows of its own."""
 MOST_STAGES, MOST_SECONDS = 20, 86_400.0
-_METRIC = re.compile(r"(ttft|tpot|e2e)_(mean|median|p90)")
+_METRIC = re.compile(r"(ttft|tpot|e2e)_(mean|median|p90)|(itl)_(mean)")
 _AT = {"median": 50.0, "p90": 90.0}
 
 
@@ -185,9 +186,9 @@ def _predicted(
         raise NotCoveredError("quantity not predicted")
     if isinstance(known, str):
         raise NotCoveredError(known)
-    name, how = metric.groups()
+    name, how = (part for part in metric.groups() if part is not None)
     measured = positive(row["value"]) * 1e-3
-    if name == "tpot":
+    if name in ("tpot", "itl"):
         measured *= known.token_share
     others = [other for other in stages.values() if isinstance(other, StageRow)]
     handling = handling_of_others(known, others)
@@ -213,8 +214,10 @@ def _predicted(
 
 def figure(stream: RequestStream, served: ServedRequests, name: str, how: str) -> float:
     """Mean, median or 90th percentile of TTFT, TPOT or E2E [s] of those that waited no longer than
-    :data:`PATIENCE`."""
+    :data:`PATIENCE`; the mean ITL of all tokens."""
     times: RequestTimes = request_times(stream, served)
+    if name == "itl":
+        return float(times.summary()["itl_seconds"][0])
     patient = times.e2e <= PATIENCE
     if not patient.any():
         raise NotCoveredError("not legal")

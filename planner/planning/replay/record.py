@@ -18,8 +18,9 @@ METRICS = ("ttft_seconds", "itl_seconds", "tpot_seconds", "e2e_seconds", "queue_
 
 @cached_record
 class ReplayQuestion:
-    """The deployment. ``max_sequences``, ``token_budget`` and ``cache_tokens`` are those of one
-    attention rank's scheduler."""
+    """The deployment: ``model`` in ``scheme`` with caches ``kv`` on ``devices`` of ``device`` by
+    ``engine``, in a ``layout``; requests of up to ``context_tokens``. ``max_sequences`` that run,
+    ``token_budget`` of a pass and ``cache_tokens`` are those of one attention rank's scheduler."""
 
     model: str
     device: str
@@ -36,8 +37,9 @@ class ReplayQuestion:
 
 @cached_record
 class ReplayLoad:
-    """What came: ``requests`` over ``seconds``, ``rate`` a second; tokens of a request on average.
-    ``arrivals`` is their law or the trace's name."""
+    """What came: ``requests`` over ``seconds``, ``rate`` a second; ``mean_input_tokens`` and
+    ``mean_output_tokens`` of a request, ``prefix_hit_rate`` of the prompts that is given.
+    ``arrivals`` is their law (drawn by ``seed``) or the trace's name."""
 
     requests: int
     rate: float
@@ -51,7 +53,8 @@ class ReplayLoad:
 
 @cached_record
 class Percentiles:
-    """A time over all requests (ITL: over all tokens but the first of each)."""
+    """A time over all requests (ITL: over all tokens but the first of each) [s]: its ``mean`` and
+    its percentiles ``p50``, ``p90`` and ``p99``."""
 
     mean: Estimate
     p50: Estimate
@@ -61,8 +64,9 @@ class Percentiles:
 
 @cached_record
 class TimePercentiles:
-    """``ttft``: arrival to the first token; ``itl``: between tokens; ``tpot``: of a request, the
-    mean of its ITL; ``e2e``: arrival to the last token; ``queue``: arrival to its first pass."""
+    """``ttft_seconds``: arrival to the first token; ``itl_seconds``: between tokens;
+    ``tpot_seconds``: of a request, the mean of its ITL; ``e2e_seconds``: arrival to the last token;
+    ``queue_seconds``: arrival to its first pass."""
 
     ttft_seconds: Percentiles
     itl_seconds: Percentiles
@@ -74,7 +78,7 @@ class TimePercentiles:
 @cached_record
 class Saturation:
     """More requests come than are served: ``offered`` and ``served`` a second while they come,
-    by which the queue ``growth``s, and the rate that ``holds`` (requests/s)."""
+    the ``growth`` of the queue, and the rate that ``holds`` (requests/s)."""
 
     offered: float
     served: float
@@ -84,7 +88,8 @@ class Saturation:
 
 @cached_record
 class ReplayStage:
-    """A part of the load with a rate of its own: ``start`` and ``seconds`` of its arrivals."""
+    """A part of the load with a ``rate`` of its own, from ``start_seconds`` on for ``seconds``: its
+    ``requests`` and their ``percentiles``."""
 
     start_seconds: float
     seconds: float
@@ -95,9 +100,9 @@ class ReplayStage:
 
 @cached_record
 class OverTime:
-    """The replay on equal intervals of time [n]: their ends, requests that wait and that decode,
-    share of the cache in use, output tokens/s, and the median TTFT of those that came (None: none
-    did)."""
+    """The replay on equal intervals of time [n]: their ends (``seconds``), requests ``waiting`` and
+    ``decoding``, ``cache_share`` in use, ``output_tokens_per_second``, and the median
+    ``ttft_seconds`` of those that came (None: none did)."""
 
     seconds: tuple[float, ...]
     waiting: tuple[float, ...]
@@ -109,8 +114,11 @@ class OverTime:
 
 @cached_record
 class ReplayResult:
-    """``requests`` that were served, and ``rejected`` ones; ``goodput``: requests a second within
-    all limits that are given (None: none is); ``prefix_hit_rate`` of prompt tokens."""
+    """``requests`` that were served, and ``rejected`` ones; ``percentiles`` of their times;
+    ``output_tokens_per_second`` from the first arrival to the last token; ``goodput``: requests a
+    second within all limits that are given (None: none is); ``preemptions``; ``prefix_hit_rate`` of
+    prompt tokens. ``saturated``: more come than are served, ``saturation`` says by how much.
+    ``stages`` of the load, and the run ``over_time``."""
 
     requests: int
     rejected: int
@@ -128,8 +136,9 @@ class ReplayResult:
 @with_former_methods
 @cached_record
 class ReplayAnswer:
-    """``plan replay``: every estimate is that of the stream replayed three times, with passes as
-    priced and at both ends of their 80 % interval."""
+    """``plan replay``: the ``question``, the ``load`` that came, what became of it (``replay``) and
+    the ``assumptions``; ``schema_version`` of the record. Every estimate is that of the stream
+    replayed three times, with passes as priced and at both ends of their 80 % interval."""
 
     schema_version: str
     question: ReplayQuestion

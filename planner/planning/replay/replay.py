@@ -13,7 +13,6 @@ from planner.base.records import record
 from planner.base.typed import typed
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.notes import written
 from planner.planning.plan.record import LayoutInfo, Plan
@@ -49,6 +48,7 @@ from planner.planning.replay.runs import (
 )
 from planner.planning.replay.saturation import is_saturated, offered_rate, saturation
 from planner.planning.serving.notes import serving_notes
+from planner.planning.serving.serve import assigned
 from planner.requests.arrivals import POISSON
 from planner.requests.stream import RequestStream
 from planner.scheduler.rules import LEAST_LOADED
@@ -107,6 +107,7 @@ def replay(
     slots: str | None = None,
     memory_bytes: int | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
+    no_learned: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> ReplayAnswer:
     """What becomes of ``count`` requests that come at ``rate`` a second, in ``stages`` of rates
@@ -149,11 +150,7 @@ def _replayed(inputs: QuestionInput, wanted: _Wanted) -> ReplayAnswer:
     inputs = replace(
         inputs, engine=engine, ttft_seconds=None, tpot_seconds=NO_LIMIT, e2e_seconds=None
     )
-    result = (
-        price_uniform(inputs, inputs.scheme)
-        if inputs.plan is None
-        else price_plan(inputs, replace(inputs.plan, speculation=None))
-    )
+    result = assigned(inputs)
     question = result.space.model.question
     work = question.workload
     load = load or offered_load(given, work.isl, work.osl, work.prefix_hit_rate)

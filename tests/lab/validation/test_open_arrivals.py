@@ -19,6 +19,7 @@ FIGURES = {
     "ttft_p90": 28.4,
     "tpot_mean": 3.6,
     "e2e_mean": 1810.0,
+    "itl_mean": 3.6,
     "itl_p90": 7.6,
 }
 STAGE = {
@@ -72,6 +73,9 @@ def test_a_stage_is_predicted_in_seconds_a_token() -> None:
     assert request.predicted == pytest.approx(first.predicted + 246 * each.predicted, rel=1e-6)
     assert found["ttft_p90"].predicted > first.predicted
     assert abs(request.error_percent) < 15
+    # All answers have one length, so that every token weighs as much in both.
+    assert found["itl_mean"].measured == each.measured
+    assert found["itl_mean"].predicted == pytest.approx(each.predicted, rel=0.01)
 
 
 def test_more_than_is_served_is_told_apart_and_given_up_by_the_client() -> None:
