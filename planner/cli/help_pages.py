@@ -42,6 +42,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "memory": ("tp", "scheme", "plan_file", "checkpoint"),
     "numerics": ("module", "schemes"),
     "profile": ("quick", "tier", "text", "output"),
+    "replay": ("rate", "trace", "scheme", "plan_file", "stages", "arrivals", "lengths"),
     "serve": ("concurrency", "scheme", "plan_file"),
     "train": ("tp", "pp", "zero", "recipe", "recompute", "seq"),
     "verify": ("output", "engine_dir", "python", "also", "text"),

@@ -26,6 +26,7 @@ SECONDS = 1.0
 _DONE = b"\0"
 _SHOW_CURSOR, _CLEAR_LINE = "\x1b[?25h", "\r\x1b[2K"
 _said, _leaving = threading.Event(), threading.Event()
+_spared = threading.Event()
 _received: list[int] = []
 """Signals that asked for the end; the first counts."""
 
@@ -73,6 +74,28 @@ def ends_on_interrupt() -> Iterator[None]:
             os.close(writer)
 
 
+@contextlib.contextmanager
+def first_interrupt_stops() -> Iterator[None]:
+    """Within the block the first Ctrl-C raises KeyboardInterrupt for what keeps its work on it, and
+    the command goes on; the next one ends it, as does any after the block."""
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+
+    def stop_once(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, usual)
+        raise KeyboardInterrupt
+
+    _spared.set()
+    signal.signal(signal.SIGINT, stop_once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        _spared.clear()
+
+
 def was_interrupted() -> bool:
     """Whether a signal came: what fails after it fails because of it, in whatever words (a library
     that is being loaded says that it cannot be)."""
@@ -117,7 +140,9 @@ def _watch(reader: int, heard: frozenset[int]) -> None:
     """Wait for the end of the block or for a signal of ``heard``; after it, end the process unless
     it ends before."""
     while (byte := os.read(reader, 1)) != _DONE:
-        if byte[0] in heard:
+        if byte[0] == signal.SIGINT and _spared.is_set():
+            _spared.clear()
+        elif byte[0] in heard:
             time.sleep(SECONDS)
             _received.append(byte[0])
             leave()

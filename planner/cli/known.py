@@ -32,6 +32,7 @@ ELSEWHERE = {
     "verify": "verify",
     "capacity": "capacity",
     "fleet": "fleet",
+    "replay": "replay",
     "engines": "lists",
     "workloads": "lists",
 }

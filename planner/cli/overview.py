@@ -10,6 +10,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
             "estimate": "memory, speed and loss of one scheme or plan file",
             "compare": "formats, devices and models side by side",
             "capacity": "devices for a request rate within percentile limits",
+            "replay": "requests as they come through a deployment's scheduler",
             "fleet": "several models on the devices that you have",
             "frontier": "Pareto-optimal plans in loss, throughput and memory",
             "sweep": "many questions at once, as a table",
@@ -88,6 +89,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "--workload chat",
         "plan capacity qwen3-8b l40s --rate 300/min --ttft-ms 800 --tpot-ms 40 "
         "--percentile 99 --price 1.2",
+    ),
+    "replay": (
+        "plan replay llama-3.1-8b h100-sxm --engine vllm --rate 5/s --lengths sharegpt "
+        "--ttft-ms 1000 --tpot-ms 50",
+        "plan replay --plan plan.json --trace conversation_trace.jsonl --report replay.html",
     ),
     "fleet": ("plan fleet scenarios/fleets/five-models.toml --report fleet.html",),
     "frontier": ("plan frontier qwen2.5-0.5b l40s --devices 1 --points 12 --map",),

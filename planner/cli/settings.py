@@ -18,7 +18,10 @@ from planner.messages.catalogue import LANGUAGES
 FILE = "planner.toml"
 PRICES = "price_usd_per_hour"
 QUESTIONS = frozenset(
-    ("plan", "estimate", "compare", "capacity", "frontier", "explain", "serve", "memory", "experts")
+    (
+        *("plan", "estimate", "compare", "capacity", "frontier", "explain", "serve", "replay"),
+        *("memory", "experts"),
+    )
 )
 """Commands that take settings: those that ask about a model on a device. Others take ``lang``."""
 LANG = "lang"

@@ -52,6 +52,8 @@ VALID: dict[str, dict[str, Any]] = {
     "measure": {"output": os.devnull},
     "capacity": {**PAIR, "context": 512, "rate": 1.0},
     "fleet": {"source": "/none"},
+    "replay": {**PAIR, **SMALL, "rate": 1.0, "count": 10},
+    "learn": {"results": ["/none"]},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(planner, name)

@@ -158,6 +158,17 @@ SERVE_FLAGS = {
 --no-learned
 """),
 }
+REPLAY_FLAGS = {
+    "--json",
+    "--quiet",
+    "--timings",
+    *WORKLOAD_FLAGS,
+    *words("""
+--rate --trace --stages --scheme --plan --arrivals --count --seed --lengths --router --slots-max
+--chunk-tokens --ttft-ms --tpot-ms --e2e-ms --devices --tp --dp --pp --ep --context --isl --osl
+--memory-bytes --kv --engine --hardware-dir --no-learned --csv --report
+"""),
+}
 EXPORT_FLAGS = set(
     words("""--to --model --device --engine --expand --deploy --force --hardware-dir
 --trust-remote-code --quiet""")

@@ -28,6 +28,7 @@ from tests.project.contract_flags import (
     OTHER_FLAGS,
     PLAN_FLAGS,
     PROFILE_FLAGS,
+    REPLAY_FLAGS,
     REPORT_FLAGS,
     SENSITIVITY_FLAGS,
     SERVE_FLAGS,
@@ -183,6 +184,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                 *PROFILE_FLAGS,
                 *EXPLAIN_FLAGS,
                 *SERVE_FLAGS,
+                *REPLAY_FLAGS,
                 *REPORT_FLAGS,
                 *SWEEP_FLAGS,
                 *COMPARE_FLAGS,
@@ -216,3 +218,11 @@ def test_the_api_has_the_names_of_the_flags(function: str) -> None:
     assert {renamed.get(name, name) for name in from_flags - NOT_IN_THE_API - COMMAND_ALONE} == set(
         keywords(function)
     )
+
+
+def test_flags_of_a_replay_are_the_arguments_of_the_api() -> None:
+    assert flags("replay") == REPLAY_FLAGS
+    named = {flag.removeprefix("--").replace("-", "_") for flag in REPLAY_FLAGS}
+    named = {MILLISECONDS.get(name, name) for name in named} - NOT_IN_THE_API - {"csv"}
+    arguments = set(inspect.signature(planner.replay).parameters) - {"model", "device", "progress"}
+    assert named | {"prefix_hit_rate"} == arguments

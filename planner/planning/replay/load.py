@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import accumulate
 
 from planner.base.errors import InputError
 from planner.base.records import record
 from planner.messages.message import Note, message
 from planner.requests.arrivals import POISSON, arrival_times, parse_stages, staged_times
-from planner.requests.lengths import FixedLengths, published_lengths, stream_of
-from planner.requests.stream import RequestStream
+from planner.requests.lengths import (
+    FixedLengths,
+    Lengths,
+    PublishedLengths,
+    published_lengths,
+    stream_of,
+)
+from planner.requests.stream import RequestStream, plain_stream
 from planner.requests.traces import read_trace
 
 
@@ -25,13 +32,15 @@ class LoadStage:
 
 @record
 class OfferedLoad:
-    """A ``stream`` with its name, the stages that it is made of (none: of one rate, or a trace),
-    and what was taken."""
+    """A ``stream`` with its law of arrivals, or its name where it is a trace, and the stages that
+    it is made of (none: of one ``rate``, or a trace). ``lengths``: the title of published ones."""
 
     stream: RequestStream
     arrivals: str
-    stages: tuple[LoadStage, ...]
-    notes: tuple[Note, ...]
+    stages: tuple[LoadStage, ...] = ()
+    rate: float | None = None
+    lengths: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 @record
@@ -63,42 +72,70 @@ def check_load(given: GivenLoad) -> None:
     if sum(ways) != 1:
         raise InputError(
             "a load is a rate, stages of rates, or a trace",
-            hint="give one of them: requests a second, such as 5, or a file of requests",
+            hint="give one of them: --rate 5, --stages 600s@5/s,600s@10/s, or --trace FILE",
         )
     if given.trace is not None and given.lengths is not None:
-        raise InputError("a trace has lengths of its own", hint="leave lengths out")
+        raise InputError("a trace has lengths of its own", hint="leave out --lengths, or --trace")
 
 
 def offered_load(given: GivenLoad, isl: int, osl: int, hit_rate: float) -> OfferedLoad:
     """The load; requests of ``isl`` and ``osl`` tokens where it has no lengths of its own, a share
-    ``hit_rate`` of each prompt in the cache but for a trace's.
+    ``hit_rate`` of each prompt in the cache.
 
     Raises:
-        InputError: a number out of range, or a file that is no trace.
+        InputError: a number out of range, a file that is no trace, or a share of prompts whose
+            blocks a trace tells.
     """
     if given.trace is not None:
-        return _of_trace(given.trace)
-    lengths = FixedLengths(isl, osl) if given.lengths is None else published_lengths(given.lengths)
+        return _of_trace(given.trace, hit_rate)
+    lengths: Lengths = FixedLengths(isl, osl)
+    if given.lengths is not None:
+        lengths = published_lengths(given.lengths)
     stages: tuple[LoadStage, ...] = ()
     if given.stages is None:
         assert given.rate is not None
         times = arrival_times(given.arrivals, given.rate, given.count, given.seed)
     else:
         wanted = parse_stages(given.stages) if isinstance(given.stages, str) else given.stages
+        stages = _in_turn(wanted)
         times = staged_times(wanted, given.arrivals, given.seed)
-        starts = [sum(seconds for seconds, _ in wanted[:i]) for i in range(len(wanted))]
-        stages = tuple(LoadStage(at, *stage) for at, stage in zip(starts, wanted, strict=True))
-    stream = stream_of(times, lengths, seed=given.seed, hit_rate=hit_rate)
     why = message("replay.independent_users") if given.arrivals == POISSON else "given"
     how = message("replay.requests_with_seed", arrivals=given.arrivals, seed=given.seed)
     notes = [Note("arrivals", how, why)]
-    if not isinstance(lengths, FixedLengths):
-        notes.append(Note("lengths", lengths.title, lengths.source))
-    return OfferedLoad(stream, given.arrivals, stages, tuple(notes))
+    title = ""
+    if isinstance(lengths, PublishedLengths):
+        title = lengths.title
+        notes.append(Note("lengths", title, lengths.source))
+    return OfferedLoad(
+        stream_of(times, lengths, seed=given.seed, hit_rate=hit_rate),
+        given.arrivals,
+        stages,
+        given.rate,
+        title,
+        tuple(notes),
+    )
 
 
-def _of_trace(trace: str | os.PathLike[str] | RequestStream) -> OfferedLoad:
+def _of_trace(trace: str | os.PathLike[str] | RequestStream, hit_rate: float) -> OfferedLoad:
+    notes: tuple[Note, ...] = ()
     if isinstance(trace, RequestStream):
-        return OfferedLoad(trace, "trace", (), ())
-    stream, notes = read_trace(trace)
-    return OfferedLoad(stream, os.path.basename(os.fspath(trace)), (), notes)
+        stream, name = trace, "trace"
+    else:
+        stream, notes = read_trace(trace)
+        name = os.path.basename(os.fspath(trace))
+    if hit_rate and len(stream.blocks):
+        raise InputError("the trace says which prompts share blocks", hint="leave out --prefix-hit")
+    if hit_rate:
+        stream = plain_stream(
+            stream.arrival_seconds, stream.input_tokens, stream.output_tokens, hit_rate
+        )
+    return OfferedLoad(stream, name, notes=notes)
+
+
+def _in_turn(wanted: Sequence[tuple[float, float]]) -> tuple[LoadStage, ...]:
+    """The stages with when they begin."""
+    starts = accumulate((seconds for seconds, _ in wanted), initial=0.0)
+    return tuple(
+        LoadStage(start, seconds, rate)
+        for start, (seconds, rate) in zip(starts, wanted, strict=False)
+    )

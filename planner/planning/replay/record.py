@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from planner.base.display import as_frame, as_table, as_text, with_former_methods
 from planner.base.records import cached_record
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain_data
+from planner.planning.replay.request_table import RequestTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +22,8 @@ METRICS = ("ttft_seconds", "itl_seconds", "tpot_seconds", "e2e_seconds", "queue_
 class ReplayQuestion:
     """The deployment: ``model`` in ``scheme`` with caches ``kv`` on ``devices`` of ``device`` by
     ``engine``, in a ``layout``; requests of up to ``context_tokens``. ``max_sequences`` that run,
-    ``token_budget`` of a pass and ``cache_tokens`` are those of one attention rank's scheduler."""
+    ``token_budget`` of a pass and ``cache_tokens`` are those of one attention rank's scheduler;
+    ``limits`` [s] by ``ttft``, ``tpot`` and ``e2e`` count in the goodput."""
 
     model: str
     device: str
@@ -33,18 +36,22 @@ class ReplayQuestion:
     max_sequences: int
     token_budget: int
     cache_tokens: int
+    limits: Mapping[str, float]
 
 
 @cached_record
 class ReplayLoad:
     """What came: ``requests`` over ``seconds``, ``rate`` a second; ``mean_input_tokens`` and
     ``mean_output_tokens`` of a request, ``prefix_hit_rate`` of the prompts that is given.
-    ``arrivals`` is their law (drawn by ``seed``) or the trace's name."""
+    ``arrivals`` is their law (drawn by ``seed``) or the trace's name, ``asked_rate`` the mean rate
+    of that law (None: stages or a trace), ``lengths`` the title of published ones."""
 
     requests: int
     rate: float
     seconds: float
     arrivals: str
+    asked_rate: float | None
+    lengths: str
     seed: int
     mean_input_tokens: float
     mean_output_tokens: float
@@ -114,14 +121,15 @@ class OverTime:
 
 @cached_record
 class ReplayResult:
-    """``requests`` that were served, and ``rejected`` ones; ``percentiles`` of their times;
-    ``output_tokens_per_second`` from the first arrival to the last token; ``goodput``: requests a
-    second within all limits that are given (None: none is); ``preemptions``; ``prefix_hit_rate`` of
-    prompt tokens. ``saturated``: more come than are served, ``saturation`` says by how much.
-    ``stages`` of the load, and the run ``over_time``."""
+    """``requests`` that were served, and ``rejected`` ones; ``complete``: no interrupt stopped the
+    replay. ``percentiles`` of their times; ``output_tokens_per_second`` from the first arrival to
+    the last token; ``goodput``: requests a second within all limits that are given (None: none is);
+    ``preemptions``; ``prefix_hit_rate`` of prompt tokens. ``saturated``: more come than are served,
+    ``saturation`` says by how much. ``stages`` of the load, and the run ``over_time``."""
 
     requests: int
     rejected: int
+    complete: bool
     percentiles: TimePercentiles
     output_tokens_per_second: Estimate
     goodput: Estimate | None
@@ -138,13 +146,15 @@ class ReplayResult:
 class ReplayAnswer:
     """``plan replay``: the ``question``, the ``load`` that came, what became of it (``replay``) and
     the ``assumptions``; ``schema_version`` of the record. Every estimate is that of the stream
-    replayed three times, with passes as priced and at both ends of their 80 % interval."""
+    replayed three times, with passes as priced and at both ends of their 80 % interval;
+    ``requests`` are those of the first, one by one."""
 
     schema_version: str
     question: ReplayQuestion
     load: ReplayLoad
     replay: ReplayResult
     assumptions: tuple[Assumption, ...]
+    requests: RequestTable
 
     def to_frame(self) -> pd.DataFrame:
         """One row a time: mean and percentiles with their intervals [s]."""
@@ -167,7 +177,16 @@ class ReplayAnswer:
         return as_table(self.to_frame())
 
     def to_dict(self) -> dict[str, object]:
-        """The answer as plain data."""
-        data = plain_data(self)
-        assert isinstance(data, dict)
-        return data
+        """The answer as plain data, without single requests; None where nothing was served."""
+        data = {f.name: plain_data(getattr(self, f.name)) for f in fields(self)}
+        del data["requests"]
+        return {name: _without_nan(value) for name, value in data.items()}
+
+
+def _without_nan(value: object) -> object:
+    """Plain data whose numbers are JSON's: None for what is not known."""
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and value != value else value

@@ -36,6 +36,7 @@ from planner.planning.replay.record import (
     ReplayResult,
     ReplayStage,
 )
+from planner.planning.replay.request_table import RequestTable
 from planner.planning.replay.request_times import request_times
 from planner.planning.replay.runs import (
     Limits,
@@ -69,7 +70,7 @@ class _Wanted:
     slots_max: int | None
     chunk_tokens: int | None
     router: str
-    progress: Callable[[int], None] | None
+    progress: Callable[[int, int], None] | None
 
 
 @typed
@@ -108,7 +109,7 @@ def replay(
     memory_bytes: int | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
     no_learned: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ReplayAnswer:
     """What becomes of ``count`` requests that come at ``rate`` a second, in ``stages`` of rates
     (``"600s@5/s,600s@10/s"``), or as a ``trace`` has them: the deployment of ``scheme`` (default:
@@ -122,7 +123,8 @@ def replay(
         slots_max: requests that an attention rank runs at most (default: the engine's).
         chunk_tokens: tokens of a pass at most (default: the engine's).
         router: how replicas share requests: ``least-loaded``, ``round-robin`` or ``random``.
-        progress: called with the number of requests that were served so far.
+        progress: called with the numbers of requests that were served so far, and in all, of each
+            replay.
 
     Raises:
         InputError: no load, a value out of range. UnsupportedError: a plan of pools.
@@ -169,38 +171,40 @@ def _replayed(inputs: QuestionInput, wanted: _Wanted) -> ReplayAnswer:
         *load.notes,
     )
     scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
+    how = Routing(wanted.router, wanted.seed, wanted.progress)
+    runs = three_runs(where, load.stream, how)
     return ReplayAnswer(
         SCHEMA_VERSION,
-        _question(where, scheme),
+        _question(where, scheme, limits),
         _load(load, wanted.seed),
-        replay_load(where, load, limits, wanted.router, wanted.seed, wanted.progress),
+        replay_result(where, load, limits, runs, how),
         written(notes),
+        RequestTable(runs.stream, runs.middle),
     )
 
 
-def replay_load(
-    where: Replayed,
-    load: OfferedLoad,
-    limits: Limits,
-    router: str = LEAST_LOADED,
-    seed: int = 0,
-    progress: Callable[[int], None] | None = None,
+def replay_result(
+    where: Replayed, load: OfferedLoad, limits: Limits, runs: Runs, how: Routing
 ) -> ReplayResult:
-    """The load through the deployment, with passes as priced and at both ends of their interval."""
-    stream = load.stream
-    how = Routing(router, seed, progress)
-    runs = three_runs(where, stream, how)
-    middle = runs.middle
+    """What became of the load; where its queue grew, also slower ones that may hold."""
+    stream = runs.stream
+    middle, going = runs.middle, runs.complete
 
     def holds(share: float) -> bool:
+        nonlocal going
+        if not going:
+            return False
         slower = replace(stream, arrival_seconds=stream.arrival_seconds / share)
-        return not is_saturated(slower, served(where, slower, how))
+        found = served(where, slower, how)
+        going = found.complete
+        return going and not is_saturated(slower, found)
 
     beyond = saturation(stream, middle, holds)
     of = EstimateMaker(runs)
     return ReplayResult(
         int((~np.isnan(middle.last_seconds)).sum()),
         int(middle.rejected.sum()),
+        runs.complete,
         of.times([request_times(stream, run) for run in runs.every]),
         of.rate([output_rate(stream, run) for run in runs.every]),
         of.rate([good_rate(stream, run, limits) for run in runs.every]) if limits else None,
@@ -249,7 +253,7 @@ def _with_lengths(inputs: QuestionInput, stream: RequestStream) -> QuestionInput
     )
 
 
-def _question(where: Replayed, scheme: str) -> ReplayQuestion:
+def _question(where: Replayed, scheme: str, limits: Limits) -> ReplayQuestion:
     question, layout = where.plan.model.question, where.layout
     return ReplayQuestion(
         question.spec.id,
@@ -263,6 +267,7 @@ def _question(where: Replayed, scheme: str) -> ReplayQuestion:
         where.rules.max_sequences,
         where.rules.token_budget,
         where.rules.cache_tokens,
+        limits,
     )
 
 
@@ -273,6 +278,8 @@ def _load(load: OfferedLoad, seed: int) -> ReplayLoad:
         offered_rate(stream),
         float(stream.arrival_seconds[-1]),
         load.arrivals,
+        load.rate,
+        load.lengths,
         seed,
         float(stream.input_tokens.mean()),
         float(stream.output_tokens.mean()),

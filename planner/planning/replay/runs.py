@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,23 +22,29 @@ Limits = Mapping[str, float]
 
 @record
 class Routing:
-    """How replicas share requests, by a ``seed``; ``progress`` is told how many were served."""
+    """How replicas share requests, by a ``seed``; ``progress`` is told how many were served,
+    and how many come."""
 
     router: str = LEAST_LOADED
     seed: int = 0
-    progress: Callable[[int], None] | None = None
+    progress: Callable[[int, int], None] | None = None
 
 
 @record
 class Runs:
     """What was served with passes as priced (``middle``), and at the lower (``fast``) and the upper
-    end (``slow``) of their 80 % interval. ``basis`` of their times; ``evidence`` by metric."""
+    end (``slow``) of their 80 % interval. ``basis`` of their times; ``evidence`` by metric.
+    ``stream``: the requests that came until it ended. ``complete``: no interrupt ended a run early;
+    else the ends have the times of ``middle``, longer as passes are, for no queue was replayed with
+    them."""
 
+    stream: RequestStream
     middle: ServedRequests
     fast: ServedRequests
     slow: ServedRequests
     basis: str
     evidence: Mapping[str, Evidence]
+    complete: bool = True
 
     @property
     def every(self) -> tuple[ServedRequests, ServedRequests, ServedRequests]:
@@ -47,6 +54,7 @@ class Runs:
 
 def served(where: Replayed, stream: RequestStream, how: Routing) -> ServedRequests:
     """``stream`` through all replicas."""
+    told, count = how.progress, len(stream)
     return run(
         stream,
         where.rules,
@@ -56,7 +64,7 @@ def served(where: Replayed, stream: RequestStream, how: Routing) -> ServedReques
         replicas=where.replicas,
         router=how.router,
         seed=how.seed,
-        progress=how.progress,
+        progress=None if told is None else lambda done: told(done, count),
     )
 
 
@@ -66,12 +74,66 @@ def three_runs(where: Replayed, stream: RequestStream, how: Routing) -> Runs:
     requests = in_flight(stream, middle) / where.replicas
     fast, slow, basis = at_interval_ends(where, mean_batch(middle), requests, stream)
     question, kind = where.plan.model.question, kind_at(where, requests)
-    return Runs(
-        middle,
-        served(fast, stream, how),
-        served(slow, stream, how),
-        basis,
-        {name: evidence_here(question, kind, name) for name in ("ttft", "tpot", "throughput")},
+    evidence = {
+        name: evidence_here(question, kind, name) for name in ("ttft", "tpot", "throughput")
+    }
+    if middle.complete:
+        lower = served(fast, stream, how)
+        upper = served(slow, stream, how) if lower.complete else lower
+        if upper.complete:
+            return Runs(stream, middle, lower, upper, basis, evidence)
+    stream, middle = _until_its_end(stream, middle)
+    lower, upper = (_stretched(stream, middle, *_longer(where, end)) for end in (fast, slow))
+    return Runs(stream, middle, lower, upper, basis, evidence, complete=False)
+
+
+def _until_its_end(
+    stream: RequestStream, served: ServedRequests
+) -> tuple[RequestStream, ServedRequests]:
+    """The requests that came before the last pass ended, and what became of them."""
+    end = float(served.start_seconds[-1] + served.pass_seconds[-1]) if len(served.waiting) else 0.0
+    count = max(int(np.searchsorted(stream.arrival_seconds, end, side="right")), 1)
+    until = slice(count)
+    return (
+        replace(
+            stream,
+            arrival_seconds=stream.arrival_seconds[until],
+            input_tokens=stream.input_tokens[until],
+            output_tokens=stream.output_tokens[until],
+            cached_tokens=stream.cached_tokens[until],
+            block_start=stream.block_start[: count + 1],
+        ),
+        replace(
+            served,
+            first_seconds=served.first_seconds[until],
+            last_seconds=served.last_seconds[until],
+            scheduled_seconds=served.scheduled_seconds[until],
+            preempted=served.preempted[until],
+            hit_tokens=served.hit_tokens[until],
+            rejected=served.rejected[until],
+            made_tokens=served.made_tokens[until],
+        ),
+    )
+
+
+def _longer(where: Replayed, end: Replayed) -> tuple[float, float]:
+    """How many times as long decode steps and prompts are at an ``end``."""
+    step = end.costs.decode.sum() / where.costs.decode.sum()
+    return float(step), float(end.costs.mixed.sum() / where.costs.mixed.sum())
+
+
+def _stretched(
+    stream: RequestStream, served: ServedRequests, step: float, prompt: float
+) -> ServedRequests:
+    """Times until the first token ``prompt`` times as long, and after it ``step`` times."""
+    came = stream.arrival_seconds
+    first = came + (served.first_seconds - came) * prompt
+    return replace(
+        served,
+        first_seconds=first,
+        last_seconds=first + (served.last_seconds - served.first_seconds) * step,
+        scheduled_seconds=came + (served.scheduled_seconds - came) * prompt,
+        pass_seconds=served.pass_seconds * np.where(served.prompt_tokens > 0, prompt, step),
     )
 
 

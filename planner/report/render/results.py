@@ -39,6 +39,7 @@ VIEWS = {
     "PoolsExplanation": ("planner.report.view.explain_pools", "pools_view"),
     "ModuleExplanation": ("planner.report.view.explain_module", "module_view"),
     "TrainingMemory": ("planner.report.view.train", "train_view"),
+    "ReplayAnswer": ("planner.report.view.replay", "replay_view"),
     "ServingAnswer": ("planner.report.view.serve", "serve_view"),
     "ExpertUse": ("planner.report.view.experts", "experts_view"),
     "Difference": ("planner.report.view.diff", "diff_view"),

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from planner.messages.message import Message, Note
 from planner.planning.answer.choice_notes import UNLIMITED_KEY
-from planner.planning.plan.record import Assumption, Plan
+from planner.planning.plan.evidence import Evidence
+from planner.planning.plan.record import Assumption, LayoutInfo, Plan
 from planner.planning.question.given_values import (
     DROPPED_KEY,
     TPOT_KEY,
@@ -131,10 +132,14 @@ def setup_text(t: Phrases, plan: Plan) -> str:
 
 def layout_text(t: Phrases, plan: Plan) -> str:
     """Degrees above one as engineers write them, and replicas: ``TP8 EP8, 2 replicas``."""
-    la = plan.layout
+    return degrees_text(t, plan.layout, "replica" if plan.deployment is None else "decoder")
+
+
+def degrees_text(t: Phrases, layout: LayoutInfo, each: str = "replica") -> str:
+    """The degrees of a layout above one, and how many there are of ``each``."""
+    la = layout
     degrees = (("TP", la.tp), ("DP", la.dp), ("PP", la.pp), ("EP", la.ep))
     shape = " ".join(f"{name}{value}" for name, value in degrees if value > 1)
-    each = "replica" if plan.deployment is None else "decoder"
     copies = t.counted(each, la.replicas) if la.replicas > 1 else ""
     return t("answer.comma").join(filter(None, (shape, copies)))
 
@@ -155,7 +160,11 @@ def evidence_text(t: Phrases, plan: Plan) -> str:
     """How far predictions were off for measured deployments of this kind, or that nobody measured
     one; empty where the plan file does not say."""
     perf = plan.performance
-    each, first = perf.tpot_seconds.evidence, perf.ttft_seconds.evidence
+    return evidence_words(t, perf.tpot_seconds.evidence, perf.ttft_seconds.evidence)
+
+
+def evidence_words(t: Phrases, each: Evidence | None, first: Evidence | None) -> str:
+    """What measured deployments say of ``each`` token and of the ``first``."""
     if each is None:
         return ""
     if each.median_ape is None:
