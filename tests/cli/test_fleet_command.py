@@ -73,6 +73,7 @@ def test_flags() -> None:
         name for p in cli.commands["fleet"].params for name in p.opts if name.startswith("--")
     } == {
         "--hardware-dir",
+        "--no-learned",
         "--csv",
         "--report",
         "--workers",

@@ -19,7 +19,11 @@ BOTH = [
     for name, command in cli.commands.items()
     if [p.name for p in command.params[:2]] == ["model", "device"]
 ]
-NEEDED = {"explain": ["--module", "mlp-down"], "capacity": ["--rate", "2", "--ttft-ms", "900"]}
+NEEDED = {
+    "explain": ["--module", "mlp-down"],
+    "capacity": ["--rate", "2", "--ttft-ms", "900"],
+    "replay": ["--rate", "2"],
+}
 
 
 def told(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:

@@ -29,6 +29,15 @@ def positive(text: str, most: float = MOST_VALUE) -> float:
     return value
 
 
+def not_negative(text: str) -> float:
+    """The number in ``text``, 0 or as :func:`positive` reads it.
+
+    Raises:
+        NotCoveredError: it is none.
+    """
+    return 0.0 if text.strip() in ("0", "0.0") else positive(text)
+
+
 def count(text: str, most: int) -> int:
     """The whole number in ``text``, 1 … ``most``; published means such as 291.7 are cut.
 

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.lab.validation.cells import MOST_TOKENS, count, positive
+from planner.lab.validation.cells import MOST_TOKENS, count, not_negative, positive
 from planner.lab.validation.open_runs import (
     OPEN,
     OVERLOADED,
@@ -60,7 +60,7 @@ def _of_run(
 ) -> list[Outcome]:
     cells = tuple(
         (
-            positive(row["arrival_s"]) if float(row["arrival_s"]) else 0.0,
+            not_negative(row["arrival_s"]),
             count(row["input_tokens"], MOST_TOKENS),
             count(row["output_tokens"], MOST_TOKENS),
         )

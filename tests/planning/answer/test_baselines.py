@@ -153,5 +153,5 @@ def test_rows_that_blocks_do_not_fill_take_other_types_in_a_mixture() -> None:
     found = plan("deepseek-v2-lite", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp")
     said = {a.key: a.reason for a in found.assumptions}
     assert "ggml-q5_0 for ggml-q4_k" in said["baseline Q4_K_M"]
-    assert rows(found)["Q6_K"].feasible
+    assert rows(found)["Q6_K, KV fp16"].feasible
     assert "ggml-q8_0 for ggml-q6_k" in said["baseline Q6_K"]

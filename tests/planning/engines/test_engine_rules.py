@@ -199,6 +199,7 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
             "engine_platforms",
             "cache_rotations",
             "engine_pool_stages",
+            "engine_schedulers",
         )
         for row in csv.DictReader((DATA / f"{name}.csv").read_text(encoding="utf-8").splitlines())
     ]
