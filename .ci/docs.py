@@ -6,6 +6,7 @@
 * docs/evidence/data/validation-sample.csv: ``plan lab validate`` on the sample that ships;
 * docs/evidence/claims.md and its data: ``plan lab claims --markdown``;
 * README.md and README.zh.md: the answer shown under the first command;
+* docs/guide/replay.md: the answers shown under its commands;
 * the pages in Chinese: the blocks of commands and answers of the English ones.
 
 It then reads every relative link of every Markdown page.
@@ -14,11 +15,14 @@ It then reads every relative link of every Markdown page.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import importlib.util
+import io
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +37,10 @@ _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(?:console|text|python)\n.*?^```$", flags=re.MULTILINE | re.DOTALL)
 _ANSWER = re.compile(
     rf"(```console\n\$ {re.escape(ASKED)}\n```\n\n```text\n)(.*?)(^```$)",
+    flags=re.MULTILINE | re.DOTALL,
+)
+_ANSWERED = re.compile(
+    r"^(```console\n\$ plan ([^\n]+)\n```\n\n```text\n)(.*?)(^```$)",
     flags=re.MULTILINE | re.DOTALL,
 )
 CLI_HEAD = """# Command line
@@ -124,6 +132,21 @@ def readme(name: str) -> str:
     return _ANSWER.sub(lambda m: m[1] + shown + m[3], text)
 
 
+def guide(name: str) -> str:
+    """A guide with today's answer under each command that has one below it."""
+    from planner.cli.main import run
+
+    def printed(found: re.Match[str]) -> str:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            assert run(shlex.split(found[2])) == 0, found[2]
+        return found[1] + out.getvalue() + found[4]
+
+    text, count = _ANSWERED.subn(printed, (ROOT / name).read_text(encoding="utf-8"))
+    assert count, f"{name} shows no command with its answer"
+    return text
+
+
 def chinese(name: str) -> str:
     """A page in Chinese with the blocks of the English one: commands and answers under other words.
 
@@ -162,6 +185,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/evidence/claims.md": lambda: claims_page()[0],
     "docs/evidence/data/claims.csv": lambda: claims_page()[1],
     "README.md": lambda: readme("README.md"),
+    "docs/guide/replay.md": lambda: guide("docs/guide/replay.md"),
     **{name: functools.partial(chinese, name) for name in CHINESE},
 }
 

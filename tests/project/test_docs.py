@@ -76,6 +76,11 @@ def test_the_readmes_show_the_answer_of_today() -> None:
         assert found in stored(name), f"the answer in {name} is stale: {RENEW}"
 
 
+def test_a_guide_shows_the_answer_of_today() -> None:
+    name = "docs/guide/replay.md"
+    assert docs.guide(name) == stored(name), f"the answer in {name} is stale: {RENEW}"
+
+
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("name", docs.CHINESE)
 def test_a_page_in_chinese_has_the_same_commands(name: str) -> None:

@@ -42,7 +42,8 @@ LONG = {
 }
 """Commands of many solves, which `make exhaustive` runs as shown."""
 SHELL = set("|<>$&;*`")
-COMMANDS = list(dict.fromkeys(commands("README.md") + commands("docs/guide/start.md")))
+RUN = ("README.md", "docs/guide/start.md", "docs/guide/replay.md")
+COMMANDS = list(dict.fromkeys(command for page in RUN for command in commands(page)))
 
 
 def test_the_first_block_is_the_two_commands() -> None:

@@ -143,6 +143,7 @@ def _replayed(inputs: QuestionInput, wanted: _Wanted) -> ReplayAnswer:
     check_load(given)
     if inputs.plan is not None:
         all_on_device(inputs.plan, "replay")
+        inputs = inputs.with_names_of(inputs.plan)
     limits = _limits(inputs)
     load = None
     if given.has_lengths:
@@ -240,16 +241,16 @@ def _limits(inputs: QuestionInput) -> dict[str, float]:
 
 
 def _with_lengths(inputs: QuestionInput, stream: RequestStream) -> QuestionInput:
-    """The question of requests as long as those of a trace on average, with room for the longest
-    that the model reads where no context is given."""
+    """The question of requests as long as those of a trace on average. The context is the one that
+    is given, or the plan's: longer requests are rejected; else it has room for the longest that the
+    model reads."""
     isl, osl = (max(int(n.mean()), 1) for n in (stream.input_tokens, stream.output_tokens))
     longest = int((stream.input_tokens + stream.output_tokens).max())
-    most = inputs.subject[0].max_context
+    most = max(min(longest, inputs.subject[0].max_context), isl + osl)
+    context = inputs.context or (inputs.plan.workload.context_tokens if inputs.plan else most)
+    osl = inputs.osl or max(min(osl, context - 1), 1)
     return replace(
-        inputs,
-        isl=inputs.isl or isl,
-        osl=inputs.osl or osl,
-        context=inputs.context or max(min(longest, most), isl + osl),
+        inputs, isl=inputs.isl or max(min(isl, context - osl), 1), osl=osl, context=context
     )
 
 

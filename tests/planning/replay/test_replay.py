@@ -176,6 +176,19 @@ def test_a_plan_is_replayed_with_its_own_sequences() -> None:
     assert "start command" in notes["running requests"]
 
 
+def test_a_plan_rejects_what_is_longer_than_its_context() -> None:
+    plan = planner.estimate(**ASKED, batch=8, context=2048)
+    lengths = np.array([500, 1900, 3000])
+    stream = plain_stream(np.arange(3.0), lengths, np.full(3, 100))
+    played = planner.replay(plan=plan, trace=stream)
+    assert played.question.context_tokens == 2048
+    assert (played.replay.requests, played.replay.rejected) == (2, 1)
+    # Also where requests are longer than it on average.
+    played = planner.replay(plan=plan, trace=plain_stream(np.arange(3.0), lengths * 2, lengths))
+    assert played.question.context_tokens == 2048
+    assert (played.replay.requests, played.replay.rejected) == (1, 2)
+
+
 @pytest.mark.parametrize(
     "given",
     [
