@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from planner.base.errors import InfeasibleError, InputError
+import numpy as np
+
+from planner.base.errors import InputError
 from planner.base.records import record
+from planner.lab.learning.forecast import RunForecast
+from planner.lab.learning.open_runs import open_forecast
 from planner.lab.learning.results.run import BATCH, DECODE, PROMPT, MeasuredRun
 from planner.messages.message import message
-from planner.planning.plan.record import Estimate
-from planner.planning.price.kinds import ServedKind
 from planner.planning.price.plan_kinds import kind_of
 from planner.planning.price.price import price
 from planner.planning.question.corrections import PROMPT as PROMPTS
@@ -21,8 +23,15 @@ from planner.planning.question.input import QuestionInput
 from planner.planning.serving.loop import Loop
 from planner.planning.serving.serve import assigned, served_answer
 
+TPOT, TTFT = "tpot", "ttft"
+"""The times that factors are read off, as fields of a run and of a forecast."""
 ROUNDS, CLOSE = 40, 1e-3
-"""Rounds in which requests in flight, or factors, settle, and what they may be off by."""
+"""Rounds in which factors settle, and what they may be off by."""
+LONGEST_STEP = 1.0
+"""Of a factor's logarithm in a round: beyond it times near saturation are not like those here."""
+MOST_DRAWN = 0.1
+"""Log-space deviation of a mean from draw to draw of the arrivals, beyond which it tells nothing of
+the machine."""
 MOST_FACTOR = 20.0
 """A prediction that is further off is one of another deployment."""
 
@@ -36,19 +45,6 @@ class ServedSubject:
     scheme: str | None
 
 
-@record
-class RunForecast:
-    """What the law says of a run's question: times with their 80 % intervals, output tokens/s, and
-    the kind of deployment. ``in_flight`` requests that it was asked with."""
-
-    tpot: Estimate
-    ttft: Estimate
-    e2e: float
-    output_rate: float
-    kind: ServedKind
-    in_flight: float
-
-
 Corrections = tuple[Correction, ...]
 
 
@@ -58,8 +54,7 @@ def predicted(
     """The law's answer to the question of ``run``, under ``corrections``.
 
     Raises:
-        InputError: the file does not say lengths or load. InfeasibleError: it does not fit, or
-            more requests come than are served.
+        InputError: the file does not say lengths or load. InfeasibleError: it does not fit.
     """
     isl, osl = _tokens(run.isl, "isl"), _tokens(run.osl, "osl")
     inputs = replace(
@@ -69,9 +64,10 @@ def predicted(
         prefix_hit_rate=run.cached / isl if run.kind == PROMPT and run.cached else None,
         corrections=corrections,
     )
+    inputs = replace(inputs, tpot_seconds=NO_LIMIT)
     if run.rate is None:
         return _closed(inputs, subject, _in_flight(run), _finite(run))
-    return _open(inputs, subject, run.rate)
+    return open_forecast(run, inputs, subject.engine)
 
 
 def factors(steps: float, prompts: float) -> Corrections:
@@ -110,7 +106,7 @@ def _closed(
     inputs: QuestionInput, subject: ServedSubject, in_flight: float, requests: int | None
 ) -> RunForecast:
     loop = Loop(concurrency=in_flight, requests=requests)
-    found = assigned(replace(inputs, tpot_seconds=NO_LIMIT))
+    found = assigned(inputs)
     answer = served_answer(
         found, loop, subject.engine, subject.scheme or "", None, layout_given=True
     )
@@ -130,41 +126,34 @@ def _closed(
     )
 
 
-def _open(inputs: QuestionInput, subject: ServedSubject, rate: float) -> RunForecast:
-    """At ``rate`` requests a second as many are in flight as come in the time of one."""
-    in_flight = 1.0
-    for _ in range(ROUNDS):
-        found = _closed(inputs, subject, in_flight, None)
-        settled = max(rate * found.e2e, 1.0)
-        if abs(math.log(settled / in_flight)) < CLOSE:
-            return found
-        if settled > 1e5:
-            break
-        in_flight = settled
-    raise InfeasibleError(
-        message("verbs.learn_unserved", rate=f"{rate:g}"), hint=message("verbs.learn_lower_rate")
-    )
+def tells(run: MeasuredRun, forecast: RunForecast, name: str) -> bool:
+    """Whether a run's mean of ``name`` (TPOT or TTFT) says something of the machine: it was
+    measured, and is not the draw's of the arrivals."""
+    return getattr(run, name) is not None and forecast.draws(name) <= MOST_DRAWN
 
 
 def explaining(
     run: MeasuredRun, subject: ServedSubject, first: RunForecast
 ) -> tuple[float, float] | None:
     """The factors on steps and on prompts under which the law gives what ``run`` measured, from its
-    ``first`` answer; None where there are none within MOST_FACTOR. What was not measured keeps a
-    factor of 1, and so do prompts under a rate, whose wait is the arrivals'."""
-    steps = prompts = 0.0
-    now = first
+    ``first`` answer (Broyden's method in logarithms); None where there are none within MOST_FACTOR.
+    What was not measured, or not to be told from the draw of its arrivals, keeps a factor of 1."""
+    asked = [name for name in (TPOT, TTFT) if tells(run, first, name)]
+    wanted = np.log([getattr(run, name).mean for name in asked])
+    logs, slope = np.zeros(len(asked)), np.eye(len(asked))
+    now = np.log([getattr(first, name).value for name in asked])
     for _ in range(ROUNDS):
-        off_steps = 0.0 if run.tpot is None else math.log(run.tpot.mean / now.tpot.value)
-        off_prompts = (
-            0.0
-            if run.ttft is None or run.rate is not None
-            else math.log(run.ttft.mean / now.ttft.value)
-        )
-        if max(abs(off_steps), abs(off_prompts)) < CLOSE:
-            return math.exp(steps), math.exp(prompts)
-        steps, prompts = steps + off_steps, prompts + off_prompts
-        if max(abs(steps), abs(prompts)) > math.log(MOST_FACTOR):
+        off = wanted - now
+        if np.abs(off).max(initial=0.0) < CLOSE:
+            known = dict(zip(asked, np.exp(logs).tolist(), strict=True))
+            return known.get(TPOT, 1.0), known.get(TTFT, 1.0)
+        change = np.clip(np.linalg.solve(slope, off), -LONGEST_STEP, LONGEST_STEP)
+        logs = logs + change
+        if np.abs(logs).max() > math.log(MOST_FACTOR):
             return None
-        now = predicted(run, subject, factors(math.exp(steps), math.exp(prompts)))
+        known = dict(zip(asked, np.exp(logs).tolist(), strict=True))
+        found = predicted(run, subject, factors(known.get(TPOT, 1.0), known.get(TTFT, 1.0)))
+        then = np.log([getattr(found, name).value for name in asked])
+        slope = slope + np.outer(then - now - slope @ change, change) / (change @ change)
+        now = then
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,8 +14,9 @@ from planner.base.errors import InputError, PlannerError, UnknownNameError
 from planner.base.typed import typed
 from planner.base.versions import version_in
 from planner.hardware.learned_runs import LearnedRun, MeasuredFactor, forget, keep, kept_runs
-from planner.lab.learning.ask import RunForecast, ServedSubject, explaining, predicted
+from planner.lab.learning.ask import TPOT, TTFT, ServedSubject, explaining, predicted, tells
 from planner.lab.learning.disturbed import disturbances, repeats_apart, standard_error
+from planner.lab.learning.forecast import RunForecast
 from planner.lab.learning.records import ComparedRun, ComparedTime, Learning
 from planner.lab.learning.results.read import read_results
 from planner.lab.learning.results.run import BATCH, DECODE, PROMPT, MeasuredRun, MeasuredTime
@@ -256,15 +258,25 @@ def _times(
                     None if learned is None else getattr(learned, name[:4]).value,
                 )
             )
-    if run.kind == BATCH and run.e2e is not None and run.output_rate is None:
-        out.append(ComparedTime("e2e_seconds", first.e2e, None, None, "", run.e2e.mean, 0.0))
-    if run.output_rate is not None and run.rate is None:
+    served = run.kind != BATCH and run.rate is not None
+    if run.e2e is not None and (served or (run.kind == BATCH and run.output_rate is None)):
+        error = standard_error(run.e2e) if served else 0.0
+        out.append(_compared_figure("e2e_seconds", first.e2e, run.e2e.mean, error))
+    if run.output_rate is not None:
         out.append(
-            ComparedTime(
-                "output_tokens_per_second", first.output_rate, None, None, "", run.output_rate, 0.0
-            )
+            _compared_figure("output_tokens_per_second", first.output_rate, run.output_rate, 0.0)
         )
     return tuple(out)
+
+
+def _compared_figure(
+    quantity: str, forecast: Estimate | float, measured: float, error: float
+) -> ComparedTime:
+    if isinstance(forecast, Estimate):
+        return ComparedTime(
+            quantity, forecast.value, forecast.low, forecast.high, forecast.basis, measured, error
+        )
+    return ComparedTime(quantity, forecast, None, None, "", measured, error)
 
 
 def _load(run: MeasuredRun) -> Text:
@@ -312,15 +324,21 @@ def _learned(
         max(run.completed, 1),
         _source(run),
         _date(run, path),
-        _factor(run.tpot, first.tpot, pair[0]),
-        None if run.rate is not None else _factor(run.ttft, first.ttft, pair[1]),
+        _factor(run, first, TPOT, pair[0]),
+        _factor(run, first, TTFT, pair[1]),
     )
 
 
-def _factor(times: MeasuredTime | None, estimate: Estimate, factor: float) -> MeasuredFactor | None:
-    if times is None:
+def _factor(
+    run: MeasuredRun, forecast: RunForecast, name: str, factor: float
+) -> MeasuredFactor | None:
+    """What is kept of TPOT or TTFT, as sure as its mean and the draw of arrivals leave it; None
+    where the run does not tell it."""
+    if not tells(run, forecast, name):
         return None
-    return MeasuredFactor(factor, standard_error(times), times.mean, estimate.value)
+    times: MeasuredTime = getattr(run, name)
+    error = math.hypot(standard_error(times), forecast.draws(name))
+    return MeasuredFactor(factor, error, times.mean, getattr(forecast, name).value)
 
 
 def _date(run: MeasuredRun, path: Path) -> str:

@@ -16,6 +16,7 @@ from planner.lab.learning.results.run import (
     MeasuredRun,
     MeasuredTime,
     count_of,
+    law_of,
     lost_share,
     measured,
     number,
@@ -23,6 +24,7 @@ from planner.lab.learning.results.run import (
     table,
     word,
 )
+from planner.requests.arrivals import CONSTANT, GAMMA, POISSON
 
 TOOL = "aiperf"
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "sec": 1.0, "s": 1.0, "seconds": 1.0}
@@ -54,6 +56,7 @@ def aiperf_run(data: Data, source: str) -> MeasuredRun:
     return MeasuredRun(
         TOOL,
         source,
+        arrivals=_arrivals(load, stimulus),
         engine=_engine(word(endpoint, "backend", "service_kind") or word(config, "backend")),
         model=word({"model": model}, "model"),
         isl=_mean(data, "input_sequence_length"),
@@ -74,6 +77,15 @@ def aiperf_run(data: Data, source: str) -> MeasuredRun:
 def _engine(name: str | None) -> str | None:
     known = {"vllm": "vllm", "tensorrtllm": "tensorrt-llm", "sglang": "sglang"}
     return known.get((name or "").lower().replace("-", "").replace("_", ""))
+
+
+def _arrivals(load: Data, stimulus: Data) -> str:
+    """The law of arrivals: Poisson unless told (AIPerf), constant through perf_analyzer."""
+    pattern = word(load, "arrival_pattern", "request_rate_mode") or ""
+    if pattern.lower() == CONSTANT or stimulus:
+        return CONSTANT
+    smooth = positive(load, "arrival_smoothness") if pattern.lower() == GAMMA else None
+    return POISSON if smooth is None else law_of(smooth**-0.5)
 
 
 def _mean(data: Data, name: str) -> float | None:

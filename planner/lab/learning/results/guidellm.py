@@ -25,6 +25,7 @@ from planner.lab.learning.results.run import (
     table,
     word,
 )
+from planner.requests.arrivals import CONSTANT, POISSON
 
 TOOL = "guidellm"
 MS = 1e-3
@@ -77,6 +78,7 @@ def _run(row: Data, arguments: Data, source: str) -> MeasuredRun:
         osl=positive(one("output_token_count"), "mean"),
         concurrency=_in_flight(kind, strategy),
         rate=positive(strategy, "rate") if kind in RATES else None,
+        arrivals=POISSON if kind == POISSON else CONSTANT,
         completed=completed,
         failed=count_of(totals, "errored"),
         # GuideLLM's time per output token counts the first token's wait; the gaps are TPOT here.
@@ -94,11 +96,11 @@ def _engine(name: str | None) -> str | None:
 
 
 def _in_flight(kind: str, strategy: Data) -> float | None:
-    """Requests in flight that a strategy keeps; None where it keeps none."""
+    """Requests in flight that a strategy keeps, or has at most; None where it has no limit."""
     if kind == ONE:
         return 1.0
     if kind in RATES:
-        return None
+        return positive(strategy, "max_concurrency")
     return positive(strategy, "streams", "max_concurrency")
 
 
@@ -158,6 +160,7 @@ def _csv_run(row: dict[tuple[str, ...], str], source: str) -> MeasuredRun:
         rate=positive(figure("Server Throughput", "Requests/Sec"), "mean")
         if kind in RATES
         else None,
+        arrivals=POISSON if kind == POISSON else CONSTANT,
         completed=completed,
         failed=count_of(counts, "Errored"),
         tpot=times("Inter Token Latency", MS),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from planner.base.records import record
+from planner.requests.arrivals import CONSTANT, LEAST_CV, MOST_CV, POISSON
 
 SERVED, PROMPT, DECODE, BATCH = "served", "prompt", "decode", "batch"
 """Requests over a server; a prompt alone; tokens of one sequence; all at once without a server."""
@@ -25,15 +27,27 @@ class MeasuredTime:
 
 
 @record
+class RequestRecords:
+    """Requests of a run in order of arrival, as detailed files have them: tokens of prompts and of
+    answers, and when each was sent [s] from the first on; none where that is not told."""
+
+    input_tokens: tuple[int, ...]
+    output_tokens: tuple[int, ...]
+    sent_seconds: tuple[float, ...] = ()
+
+
+@record
 class MeasuredRun:
     """What was asked and what was measured; None: the file does not say.
 
     ``source`` is the file, with the row where it holds several. ``isl`` and ``osl`` are mean tokens
     of a request, ``cached`` those of a prompt that were there before. ``concurrency`` requests in
-    flight at most, ``rate`` requests a second (None: as fast as they are taken). ``completed`` of
-    the requests (repeats, where no server is asked) ended well, ``failed`` did not. ``output_rate``
-    in tokens/s, ``e2e`` of a request or batch; ``lost`` the share of a core's time that others
-    took, where the file says it.
+    flight at most, ``rate`` requests a second (None: as fast as they are taken) by the law
+    ``arrivals``, which its client stretches to the rate exactly where it is ``stretched``;
+    ``records`` has each of them. The server's own limits: ``max_sequences``, ``chunk_tokens`` of a pass,
+    ``context``. ``completed`` of the requests (repeats, where no server is asked) ended well,
+    ``failed`` did not. ``output_rate`` in tokens/s, ``e2e`` of a request or batch; ``lost`` the
+    share of a core's time that others took, where the file says it.
     """
 
     tool: str
@@ -51,6 +65,12 @@ class MeasuredRun:
     cached: float = 0.0
     concurrency: float | None = None
     rate: float | None = None
+    arrivals: str = POISSON
+    stretched: bool = False
+    records: RequestRecords | None = None
+    max_sequences: int | None = None
+    chunk_tokens: int | None = None
+    context: int | None = None
     completed: int = 0
     failed: int = 0
     tpot: MeasuredTime | None = None
@@ -118,6 +138,30 @@ def measured(
     known = deviation is not None and deviation >= 0 and count > 1
     return MeasuredTime(
         mean * unit, deviation * unit if known and deviation is not None else None, count
+    )
+
+
+def law_of(variation: float) -> str:
+    """The law of arrivals whose gaps have this coefficient of variation."""
+    if variation < LEAST_CV:
+        return CONSTANT
+    return POISSON if variation == 1.0 else f"gamma:{min(variation, MOST_CV):g}"
+
+
+def with_limits(run: MeasuredRun, data: Data) -> MeasuredRun:
+    """The run with what ``data`` says of the server's limits, under the names that engines'
+    arguments have."""
+    return replace(
+        run,
+        max_sequences=run.max_sequences
+        or count_of(data, "max_num_seqs", "max_running_requests", "max_batch_size", "parallel")
+        or None,
+        chunk_tokens=run.chunk_tokens
+        or count_of(data, "max_num_batched_tokens", "chunked_prefill_size", "max_num_tokens")
+        or None,
+        context=run.context
+        or count_of(data, "max_model_len", "context_length", "max_seq_len")
+        or None,
     )
 
 

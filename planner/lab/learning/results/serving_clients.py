@@ -5,28 +5,40 @@ line): https://github.com/sgl-project/sglang/blob/main/python/sglang/bench_servi
 
 `bench serve` says the model and the load, but no lengths without `--save-detailed`: totals over
 requests give their means. The other two say neither model nor lengths. What `--metadata KEY=VALUE`
-adds (version, tensor_parallel_size, steal, …) is read where its name is known. A line of SGLang's
-says neither model nor version unless it holds ``server_info``, the server's own arguments.
+adds (version, tensor_parallel_size, max_num_seqs, steal, …) is read where its name is known. A line
+of SGLang's says neither model nor version unless it holds ``server_info``, the server's arguments.
+
+Gaps between requests are drawn from a gamma distribution of shape ``burstiness`` and stretched so
+that the last request is sent N / rate after the start (vLLM), or from an exponential one (SGLang).
+With details each request has its lengths, and in vLLM's file the time when it was sent.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import Any
 
 from planner.lab.learning.results.run import (
     BATCH,
     Data,
     MeasuredRun,
+    RequestRecords,
     count_of,
+    law_of,
     lost_share,
     measured,
     number,
     positive,
     table,
+    with_limits,
     word,
 )
 
 MS = 1e-3
+BENCH_SERVE = "vllm bench serve"
+MOST_RECORDS = 1_000_000
+"""Requests of a detailed file that are read."""
 ENGINES = {
     "vllm": "vllm",
     "openai": "vllm",
@@ -54,7 +66,7 @@ def is_offline(data: Data) -> bool:
     )
 
 
-def served_run(data: Data, source: str, tool: str = "vllm bench serve") -> MeasuredRun:
+def served_run(data: Data, source: str, tool: str = BENCH_SERVE) -> MeasuredRun:
     """The run of a client's summary, vLLM's or SGLang's: both name their figures alike."""
     completed = count_of(data, "completed")
     asked = count_of(data, "num_prompts")
@@ -62,7 +74,7 @@ def served_run(data: Data, source: str, tool: str = "vllm bench serve") -> Measu
     served = max(completed, 1)
     total_in, total_out = (positive(data, f"total_{kind}_tokens") for kind in ("input", "output"))
     backend = word(data, "backend", "endpoint_type") or ""
-    return MeasuredRun(
+    run = MeasuredRun(
         tool=tool,
         source=source,
         engine=ENGINES.get(backend.lower()),
@@ -74,6 +86,9 @@ def served_run(data: Data, source: str, tool: str = "vllm bench serve") -> Measu
         osl=total_out / served if total_out is not None else positive(data, "random_output_len"),
         concurrency=positive(data, "max_concurrency"),
         rate=positive(data, "request_rate"),
+        arrivals=_arrivals(data),
+        stretched=tool == BENCH_SERVE,
+        records=_request_records(data),
         completed=completed,
         failed=failed,
         tpot=measured(positive(data, "mean_tpot_ms"), number(data, "std_tpot_ms"), completed, MS),
@@ -88,6 +103,42 @@ def served_run(data: Data, source: str, tool: str = "vllm bench serve") -> Measu
         lost=lost_share(data),
         date=word(data, "date") or "",
     )
+    return with_limits(run, data)
+
+
+def _arrivals(data: Data) -> str:
+    """The law of arrivals; constant for a burstiness without end."""
+    shape = data.get("burstiness")
+    if shape in ("inf", math.inf):
+        return law_of(0.0)
+    known = positive(data, "burstiness")
+    return law_of(1.0 if known is None else known**-0.5)
+
+
+def _request_records(data: Data) -> RequestRecords | None:
+    """Each request of a detailed file that is whole; None where there is none."""
+    lengths = [_column(data, name) for name in ("input_lens", "output_lens")]
+    count = len(lengths[0])
+    if not count or count != len(lengths[1]) or min(map(min, lengths)) < 1:
+        return None
+    sent = _column(data, "start_times")
+    order = list(range(count))
+    if len(sent) == count:
+        order = sorted(order, key=sent.__getitem__)
+    else:
+        sent = []
+    inputs, outputs = (tuple(int(column[i]) for i in order) for column in lengths)
+    return RequestRecords(inputs, outputs, tuple(sent[i] - min(sent) for i in order if sent))
+
+
+def _column(data: Data, name: str) -> list[float]:
+    """The list of numbers of that name; an empty one where one of them is none."""
+    values: Any = data.get(name)
+    if not isinstance(values, list) or len(values) > MOST_RECORDS:
+        return []
+    numbers = [number({"x": x}, "x") for x in values if not isinstance(x, str)]
+    known = [x for x in numbers if x is not None]
+    return known if len(known) == len(values) else []
 
 
 def offline_run(data: Data, source: str) -> MeasuredRun:
@@ -129,8 +180,8 @@ def is_sglang(data: Data) -> bool:
 
 def sglang_run(data: Data, source: str) -> MeasuredRun:
     """The run of a line."""
-    run = served_run(data, source, "sglang bench_serving")
     server = table(data, "server_info")
+    run = with_limits(served_run(data, source, "sglang bench_serving"), server)
     return replace(
         run,
         engine=run.engine or "sglang",

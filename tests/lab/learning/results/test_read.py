@@ -186,3 +186,37 @@ def test_no_bytes_end_in_a_traceback(text: bytes) -> None:
         path.write_bytes(text)
         with pytest.raises(DataError):
             read_results(path)
+
+
+def test_laws_of_arrivals_as_clients_name_them(tmp_path: Path) -> None:
+    def law(data: object) -> str:
+        return read_results(written(tmp_path, data))[-1].arrivals
+
+    rate = {**VLLM, "request_rate": 4.0, "max_concurrency": 9}
+    (run,) = read_results(written(tmp_path, rate | {"burstiness": 0.25, "max_num_seqs": "64"}))
+    assert (run.arrivals, run.stretched, run.concurrency) == ("gamma:2", True, 9)
+    assert (run.max_sequences, run.chunk_tokens) == (64, None)
+    assert law(rate) == "poisson"
+    assert law(rate | {"burstiness": "inf"}) == "constant"
+    assert law(GUIDELLM) == "poisson"
+    (run,) = read_results(written(tmp_path, {**SGLANG, "request_rate": 2.0}))
+    assert (run.arrivals, run.stretched) == ("poisson", False)
+
+
+def test_each_request_of_a_detailed_file(tmp_path: Path) -> None:
+    details = {
+        "input_lens": [10, 20, 30],
+        "output_lens": [1, 2, 3],
+        "start_times": [103.0, 101.0, 102.5],
+    }
+    (run,) = read_results(written(tmp_path, VLLM | details))
+    assert run.records is not None
+    assert run.records.input_tokens == (20, 30, 10)
+    assert run.records.output_tokens == (2, 3, 1)
+    assert run.records.sent_seconds == (0.0, 1.5, 2.0)
+    for damaged in ({"output_lens": [1, 2]}, {"input_lens": [0, 1, 2]}, {"input_lens": "no"}):
+        (run,) = read_results(written(tmp_path, VLLM | details | damaged))
+        assert run.records is None
+    (run,) = read_results(written(tmp_path, VLLM | details | {"start_times": [1, None, 2]}))
+    assert run.records is not None
+    assert run.records.sent_seconds == ()
