@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from planner.api.numerics import layer_error
     from planner.api.plan import plan
     from planner.api.profile import profile
+    from planner.api.published_files import published_files
     from planner.api.replay import replay
     from planner.api.sensitivity import sensitivity
     from planner.api.serve import serve
@@ -75,6 +76,7 @@ _WHERE = {
     "learn": "planner.api.learn",
     "measure": "planner.api.measure",
     "profile": "planner.api.profile",
+    "published_files": "planner.api.published_files",
     "replay": "planner.api.replay",
     "sensitivity": "planner.api.sensitivity",
     "serve": "planner.api.serve",
@@ -144,6 +146,7 @@ __all__ = [
     "plan",
     "plot",
     "profile",
+    "published_files",
     "read_plan",
     "replay",
     "sensitivity",

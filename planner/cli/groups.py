@@ -14,6 +14,7 @@ LISTS = {
     "models": "bundled models; WORDs filter by name",
     "devices": "bundled devices; with NAME, every figure with its source",
     "formats": "schemes, element formats, KV cache layouts",
+    "files": "published files of MODEL: GGUF, MLX, AWQ, FP8 and others, with sizes",
     "engines": "engines, their versions, and where each runs",
     "workloads": "workloads: tokens in and out, with their source",
     "scenarios": "bundled deployment scenarios",

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "fleet": "fleet",
     "replay": "replay",
     "engines": "lists",
+    "files": "lists",
     "workloads": "lists",
 }
 """Command → the module of this package that has it, as ``<command>_command``."""

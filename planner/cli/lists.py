@@ -1,4 +1,4 @@
-"""``plan list engines`` and ``plan list workloads``."""
+"""``plan list files``, ``plan list engines`` and ``plan list workloads``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ import click
 from planner.cli.answers import print_view
 from planner.cli.language import language
 from planner.cli.types import options
+
+
+@click.command("files")
+@click.argument("model")
+@options("json")
+def files_command(model: str, as_json: bool) -> None:
+    """Files that are published of MODEL, with their sizes and what fetches them."""
+    from planner.api.published_files import published_files
+
+    files = published_files(model)
+    if as_json:
+        from planner.cli.files import print_json
+
+        print_json([file.to_dict() for file in files])
+        return
+    from planner.report.view.published_files import files_view
+
+    print_view(files_view(files, language()))
 
 
 @click.command("engines")

@@ -82,6 +82,11 @@ def known_names() -> frozenset[str]:
     return frozenset(_ids_by_name())
 
 
+def named_id(name: str) -> str | None:
+    """The id of the bundled model that ``name`` means, however it is spelt; None for none."""
+    return _id_named(name)
+
+
 def is_model(name: str) -> bool:
     """Whether ``name`` is a bundled model's; paths are not looked at."""
     return _id_named(name) is not None

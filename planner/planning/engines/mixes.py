@@ -107,14 +107,8 @@ def scheme_of_type(name: str) -> str:
 def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place, MixedPlace]:
     """What ``name`` gives to every place of the main model; {} where llama.cpp has no names for the
     model's tensors, or no type for one of them."""
-    if spec.model_type not in ARCHITECTURES:
-        return {}
-    try:
-        matrices, tensors = _typed_tensors(spec)
-        typed = quantised_types(
-            name, engine_mixes()[name].base, tensors, gguf_traits(spec, matrices, imatrix=imatrix)
-        )
-    except UnsupportedError:
+    typed = mix_types(spec, name, imatrix)
+    if not typed:
         return {}
     places: dict[Place, MixedPlace] = {}
     known: dict[tuple[int, ...], MixedPlace] = {}  # by identity, which takes no time
@@ -125,6 +119,19 @@ def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place,
             known[key] = _mixed_place(tuple(types))
         places[place] = known[key]
     return places
+
+
+def mix_types(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[str, TensorType]:
+    """The type that ``name`` gives to every matrix of a model's GGUF file, by its whole name; {}
+    where llama.cpp has no names for the model's tensors, or no type for one of them."""
+    if spec.model_type not in ARCHITECTURES:
+        return {}
+    try:
+        matrices, tensors = _typed_tensors(spec)
+        traits = gguf_traits(spec, matrices, imatrix=imatrix)
+        return quantised_types(name, engine_mixes()[name].base, tensors, traits)
+    except UnsupportedError:
+        return {}
 
 
 @lru_cache(maxsize=4)

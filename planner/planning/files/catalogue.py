@@ -1,0 +1,237 @@
+"""Files that are published of popular models, as data: ``published_repositories.csv``.
+
+A row is one repository with the names that it gives its files and the sizes that the source states,
+in GiB to 0.1 (``Q4_K_M=4.7``); sizes that somebody states to the byte are in
+``published_bytes.csv``. Rows of a model stand in the order of preference: by container, ggml.org
+and the maker first, then unsloth, bartowski, LM Studio and mlx-community. Releases for servers
+(AWQ, GPTQ, FP8, NVFP4) are those of :mod:`planner.planning.engines.published`. A file that nobody
+was seen to name has no row.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from functools import cache
+from typing import Any, Literal
+
+from planner.base.errors import UnknownNameError
+from planner.base.records import record
+from planner.base.units import GIB
+from planner.models.catalog import model_ids, named_id
+from planner.models.spec import ModelSpec
+from planner.planning.engines.published import GGUF, published_weights
+from planner.planning.engines.rules import DATA
+from planner.planning.files.sizes import gguf_bytes, mlx_bytes
+
+MLX = "mlx"
+Basis = Literal["stated", "computed", "rounded", ""]
+STATED: Basis = "stated"
+COMPUTED: Basis = "computed"
+ROUNDED: Basis = "rounded"
+SAME_GIB = 0.06
+"""By how much a counted size may differ from one that is stated to 0.1 GiB and be the same file."""
+SAME_SHARE = 0.005
+"""The same, as a share of the size."""
+
+
+@record
+class PublishedFile:
+    """One file, or one set of parts, of ``repository``: ``quant`` is the name that the repository
+    gives it, ``container`` its format (``gguf``, ``mlx``, or what a server reads).
+
+    ``bytes`` are as a source states them (``basis`` stated), counted from the rules of what made it
+    (computed: where the source states the size to 0.1 GiB, it is that size), or stated to 0.1 GiB
+    (rounded); None with an empty basis where nobody says. ``of`` is the repository that was
+    converted, ``model`` the bundled model of its structure ("" for one that is not bundled).
+    ``downloads`` are those of the repository when the source was made, which was ``seen`` (ISO
+    date).
+    """
+
+    model: str
+    of: str
+    repository: str
+    container: str
+    quant: str
+    bytes: int | None
+    basis: Basis
+    downloads: int
+    source: str
+    seen: str
+
+    @property
+    def place(self) -> str:
+        """What is handed to an engine: the repository, and of a GGUF repository which file."""
+        return f"{self.repository}:{self.quant}" if self.container == GGUF else self.repository
+
+    @property
+    def commands(self) -> dict[str, str]:
+        """Program → the command that fetches and runs the file."""
+        if self.container == GGUF:
+            return {
+                "llama.cpp": f"llama-server -hf {self.place}",
+                "ollama": f"ollama run hf.co/{self.place}",
+                "LM Studio": f"lms get {self.repository}@{self.quant.lower()}",
+            }
+        if self.container == MLX:
+            return {
+                "mlx": f"mlx_lm.generate --model {self.repository}",
+                "LM Studio": f"lms get {self.repository}",
+            }
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "model": self.model or None,
+            "of": self.of,
+            "repository": self.repository,
+            "container": self.container,
+            "quant": self.quant,
+            "bytes": self.bytes,
+            "basis": self.basis or None,
+            "downloads": self.downloads or None,
+            "commands": self.commands,
+            "source": self.source,
+            "seen": self.seen,
+        }
+
+
+@record
+class _Repository:
+    model: str
+    of: str
+    repository: str
+    container: str
+    files: tuple[tuple[str, float], ...]
+    downloads: int
+    source: str
+    seen: str
+
+
+def files_of(name: str, spec: ModelSpec | None = None) -> tuple[PublishedFile, ...]:
+    """The published files of a model, the preferred repositories first; sizes are counted where
+    ``spec`` is given. ``name`` is a bundled id or any of its names, or a repository that files
+    are known to be made of.
+
+    Raises:
+        UnknownNameError: no file of such a model is known.
+    """
+    model = named_id(name)
+    rows = _by_model().get(model or "", ())
+    if model is None:
+        wanted = name.strip().lower()
+        rows = tuple(
+            row
+            for row in _repositories()
+            if not row.model and wanted in (row.of.lower(), row.of.partition("/")[2].lower())
+        )
+    files = tuple(_file(row, quant, stated, spec) for row in rows for quant, stated in row.files)
+    servers = tuple(_release(model, row) for row in _releases(model)) if model else ()
+    if not files and not servers:
+        raise UnknownNameError("model with known files", name, known_models())
+    return files + servers
+
+
+def known_models() -> tuple[str, ...]:
+    """The bundled models, and the repositories of others, that files are known of."""
+    others = dict.fromkeys(row.of for row in _repositories() if not row.model)
+    return (*(m for m in model_ids() if m in _by_model()), *others)
+
+
+def _file(row: _Repository, quant: str, stated: float, spec: ModelSpec | None) -> PublishedFile:
+    size, basis = _size(row, quant, stated, spec)
+    return PublishedFile(
+        row.model,
+        row.of,
+        row.repository,
+        row.container,
+        quant,
+        size,
+        basis,
+        row.downloads,
+        row.source,
+        row.seen,
+    )
+
+
+def _size(
+    row: _Repository, quant: str, stated: float, spec: ModelSpec | None
+) -> tuple[int | None, Basis]:
+    """(bytes, how they are known) of one file; ``stated`` in GiB, 0 for not stated."""
+    exact = _exact().get((row.repository.lower(), quant.lower()))
+    if exact:
+        return exact, STATED
+    counted = None
+    if spec is not None:
+        counted = gguf_bytes(spec, quant) if row.container == GGUF else mlx_bytes(spec, quant)
+    if counted is not None and (not stated or _same(counted / GIB, stated)):
+        return counted, COMPUTED
+    return (round(stated * GIB), ROUNDED) if stated else (None, "")
+
+
+def _same(counted_gib: float, stated_gib: float) -> bool:
+    return abs(counted_gib - stated_gib) <= max(SAME_GIB, SAME_SHARE * stated_gib)
+
+
+def _releases(model: str) -> list[Any]:
+    return [row for row in published_weights(model) if GGUF not in row.container]
+
+
+def _release(model: str, row: Any) -> PublishedFile:
+    """A release for servers: its schemes are its name."""
+    schemes = dict.fromkeys(filter(None, (row.dense, row.experts)))
+    return PublishedFile(
+        model,
+        row.of,
+        row.repository,
+        " ".join(row.container),
+        "+".join(schemes) or row.attention,
+        None,
+        "",
+        0,
+        row.source,
+        row.seen,
+    )
+
+
+@cache
+def _by_model() -> dict[str, tuple[_Repository, ...]]:
+    rows: dict[str, list[_Repository]] = defaultdict(list)
+    for row in _repositories():
+        if row.model:
+            rows[row.model].append(row)
+    return {model: tuple(mine) for model, mine in rows.items()}
+
+
+@cache
+def _repositories() -> tuple[_Repository, ...]:
+    with (DATA / "published_repositories.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(
+            _Repository(
+                row["model"],
+                row["of"],
+                row["repository"],
+                row["container"],
+                tuple(_named(word) for word in row["files"].split()),
+                int(row["downloads"]),
+                row["source"],
+                row["seen"],
+            )
+            for row in csv.DictReader(file)
+        )
+
+
+def _named(word: str) -> tuple[str, float]:
+    """``Q4_K_M=4.7`` → the name and the size in GiB, 0 without one."""
+    name, _, size = word.partition("=")
+    return name, float(size or 0)
+
+
+@cache
+def _exact() -> dict[tuple[str, str], int]:
+    with (DATA / "published_bytes.csv").open(encoding="utf-8", newline="") as file:
+        return {
+            (row["repository"].lower(), row["quant"].lower()): int(row["bytes"])
+            for row in csv.DictReader(file)
+        }

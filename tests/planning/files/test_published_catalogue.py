@@ -1,0 +1,166 @@
+"""The catalogue of published files: names with sources, sizes stated and counted."""
+
+import csv
+from collections import Counter
+
+import pytest
+
+from planner import published_files
+from planner.base.errors import UnknownNameError
+from planner.base.units import GIB
+from planner.lookup import load_model
+from planner.planning.engines.rules import DATA
+from planner.planning.files.catalogue import (
+    COMPUTED,
+    ROUNDED,
+    STATED,
+    PublishedFile,
+    files_of,
+    known_models,
+)
+from planner.planning.files.sizes import gguf_bytes, header_bytes, mlx_bytes
+
+# Vision towers are in MLX files; what llama.cpp's converters do with these is not modelled.
+GGUF_OFF = frozenset(("gemma-3n-e2b", "gemma-3n-e4b"))
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (DATA / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_sixty_models_and_each_row_names_its_source() -> None:
+    assert len(known_models()) >= 140
+    repositories = rows("published_repositories.csv")
+    assert len({row["model"] for row in repositories}) >= 100
+    assert len({row["repository"] for row in repositories}) == len(repositories)
+    for row in repositories:
+        assert row["source"].startswith("github.com/")
+        assert row["seen"].startswith("2026-")
+        assert row["files"]
+        assert " " not in row["repository"]
+        if row["model"]:
+            load_model(row["model"])
+
+
+def test_sizes_that_are_stated_to_the_byte_are_of_repositories_of_the_catalogue() -> None:
+    known = {row["repository"].lower() for row in rows("published_repositories.csv")}
+    exact = rows("published_bytes.csv")
+    assert len(exact) >= 100
+    assert {row["repository"].lower() for row in exact} <= known
+
+
+def test_files_say_how_their_size_is_known() -> None:
+    files = {file.place: file for file in published_files("qwen3-30b-a3b-2507")}
+    exact = files["unsloth/Qwen3-30B-A3B-Instruct-2507-GGUF:Q4_K_M"]
+    assert (exact.bytes, exact.basis) == (18_556_686_752, STATED)
+    counted = files["unsloth/Qwen3-30B-A3B-Instruct-2507-GGUF:Q5_K_M"]
+    assert counted.basis == COMPUTED
+    dynamic = files["unsloth/Qwen3-30B-A3B-Instruct-2507-GGUF:UD-Q4_K_XL"]
+    assert dynamic.basis == ROUNDED
+    assert dynamic.bytes is not None
+    assert 17e9 < dynamic.bytes < 19e9
+
+
+def test_any_name_of_a_model_and_a_model_that_is_not_bundled() -> None:
+    by_name = published_files("Qwen/Qwen3-8B")
+    assert by_name == published_files("qwen3-8b")
+    others = published_files("Qwen/Qwen3.5-9B")
+    assert {file.model for file in others} == {""}
+    assert any(file.place == "unsloth/Qwen3.5-9B-GGUF:UD-Q4_K_XL" for file in others)
+    with pytest.raises(UnknownNameError):
+        published_files("no-such-model")
+
+
+def test_what_fetches_a_file() -> None:
+    files = {file.place: file for file in published_files("qwen3-8b")}
+    assert files["unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL"].commands == {
+        "llama.cpp": "llama-server -hf unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL",
+        "ollama": "ollama run hf.co/unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL",
+        "LM Studio": "lms get unsloth/Qwen3-8B-GGUF@ud-q4_k_xl",
+    }
+    mlx = files["mlx-community/Qwen3-8B-4bit"]
+    assert mlx.commands["mlx"] == "mlx_lm.generate --model mlx-community/Qwen3-8B-4bit"
+    assert files["Qwen/Qwen3-8B-FP8"].commands == {}
+
+
+def test_counted_gguf_sizes_are_the_stated_ones_within_half_a_percent() -> None:
+    """Files from which a header was taken are left out."""
+    used = {row["file"].lower() for row in rows("gguf_headers.csv")}
+    checked = 0
+    for row in rows("published_bytes.csv"):
+        place = f"{row['repository']}:{row['quant']}"
+        if place.lower() in used or "qat" in place.lower():
+            continue
+        model = of_repository(row["repository"])
+        counted = gguf_bytes(load_model(model), row["quant"]) if model else None
+        if counted is None or model in GGUF_OFF:
+            continue
+        assert counted == pytest.approx(int(row["bytes"]), rel=0.01), place
+        checked += counted == pytest.approx(int(row["bytes"]), rel=0.005)
+    assert checked >= 6
+
+
+def of_repository(repository: str) -> str:
+    return next(
+        (
+            row["model"]
+            for row in rows("published_repositories.csv")
+            if row["repository"].lower() == repository.lower() and row["container"] == "gguf"
+        ),
+        "",
+    )
+
+
+def test_most_mixtures_of_large_files_are_counted_to_what_the_source_states() -> None:
+    """Of files of 10 GiB and more 0.05 GiB is half a percent."""
+    verdicts: Counter[bool] = Counter()
+    for model in ("qwen3-14b", "qwen3-32b", "llama-3.1-70b", "mistral-small-24b", "qwen2.5-32b"):
+        spec = load_model(model)
+        for file in files_of(model, spec):
+            counted = gguf_bytes(spec, file.quant) if file.container == "gguf" else None
+            if counted is not None and file.bytes and file.bytes >= 10 * GIB:
+                verdicts[file.basis in (COMPUTED, STATED)] += 1
+    assert verdicts[True] >= 0.9 * verdicts.total()
+    assert verdicts.total() >= 50
+
+
+def test_large_names_put_the_head_and_the_table_in_eight_bits() -> None:
+    spec = load_model("llama-3.1-70b")
+    plain, large = gguf_bytes(spec, "Q4_K_M"), gguf_bytes(spec, "Q4_K_L")
+    assert plain is not None
+    assert large is not None
+    table = spec.vocab_size * spec.hidden_size
+    # The head was in q6_k, the table in q4_k: 210 and 144 bytes for 256.
+    assert large - plain == table * (34 / 32 - 210 / 256) + table * (34 / 32 - 144 / 256)
+
+
+def test_a_plain_file_is_the_parameters_and_the_header() -> None:
+    spec = load_model("qwen3-0.6b")
+    size = gguf_bytes(spec, "BF16")
+    assert size is not None
+    vectors = sum(row.elements * row.copies for row in spec.rows if len(row.shape) == 1)
+    matrices = sum(
+        row.elements * row.copies
+        for row in spec.rows
+        if len(row.shape) == 2 and row.copy_of is None
+    )
+    assert size == 2 * matrices + 4 * vectors + header_bytes(spec)
+
+
+def test_mlx_counts_a_scale_and_a_bias_a_group() -> None:
+    spec = load_model("qwen3-8b")
+    four, eight, coarse = mlx_bytes(spec, "4bit"), mlx_bytes(spec, "8bit"), mlx_bytes(spec, "bf16")
+    assert four is not None
+    assert eight is not None
+    assert coarse is not None
+    assert (eight - four) / (coarse - eight) == pytest.approx(0.5 / (2 - 1 - 4 / 64), rel=1e-3)
+    assert mlx_bytes(spec, "OptiQ-4bit") is None
+    assert gguf_bytes(spec, "UD-Q4_K_XL") is None
+
+
+def test_json_of_a_file() -> None:
+    file = PublishedFile("", "o/m", "p/m-GGUF", "gguf", "Q8_0", None, "", 0, "a.b", "2026-08-22")
+    data = file.to_dict()
+    assert data["bytes"] is None
+    assert data["commands"]["llama.cpp"] == "llama-server -hf p/m-GGUF:Q8_0"
