@@ -50,13 +50,13 @@ class RequestRate(click.ParamType[float]):
     metavar="N[/s|/min|/h|/day]",
     help="Request rate of the whole deployment.",
 )
-@options("ttft_ms", "tpot_ms")
+@options("ttft_ms", "tpot_ms", "e2e_ms")
 @click.option(
     "--percentile",
     type=click.FLOAT,
     default=90.0,
     show_default=True,
-    help="Share of requests that must keep the limits [%].",
+    help="Share of requests that must keep limits without their own (p99:2000) [%].",
 )
 @click.option(
     "--router",

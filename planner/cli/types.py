@@ -118,14 +118,22 @@ def scheme_names(text: str | None) -> list[str] | None:
 
 
 class Limit(PositiveNumber):
-    """A number above 0, or ``none``: the default does not hold either."""
+    """Milliseconds above 0, or a percentile with its own, ``p99:2000``; where it ``may_be_none``,
+    ``none``: the default does not hold either."""
 
     name = "limit"
 
+    def __init__(self, *, may_be_none: bool) -> None:
+        self.may_be_none = may_be_none
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if str(value).strip().lower() == NO_LIMIT:
+        text = str(value).strip().lower()
+        if self.may_be_none and text == NO_LIMIT:
             return NO_LIMIT
-        return super().convert(value, param, ctx)
+        percentile, colon, number = text.partition(":")
+        if not colon:
+            return super().convert(value, param, ctx)
+        return f"{percentile}:{super().convert(number, param, ctx):.17g}ms"
 
 
 INTEGER = PlainInteger()
@@ -189,11 +197,13 @@ def _option(name: str, declaration: ParameterText) -> Callable[[Any], Any]:
     """The flag of a parameter of a question."""
     if declaration.kind == "switch":
         return click.option(declaration.flag, is_flag=True, help=declaration.help)
-    kinds = {"count": INTEGER, "seconds": NUMBER, "number": NUMBER, "share": click.FLOAT}
+    kinds = {"count": INTEGER, "number": NUMBER, "share": click.FLOAT}
     return click.option(
         declaration.flag,
         *filter(None, (declaration.also, name if declaration.also else "")),
-        type=Limit() if declaration.may_be_none else kinds.get(declaration.kind),
+        type=Limit(may_be_none=declaration.may_be_none)
+        if declaration.kind == "seconds"
+        else kinds.get(declaration.kind),
         metavar=declaration.metavar,
         default=declaration.shown_default,
         show_default=declaration.shown_default is not None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from planner.base.errors import InputError
 from planner.base.records import cached_record
@@ -19,6 +19,8 @@ from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.plan.notes import written
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import AUTO, ENGINES, QuestionInput
+from planner.planning.question.parameters import LIMITS_ON_TIME
+from planner.planning.question.percentile_limits import limit_at
 from planner.requests.request_rate import LEAST, MOST
 from planner.sizing.by_device import (
     SizedAnswer,
@@ -43,7 +45,7 @@ from planner.sizing.options import (
 )
 from planner.sizing.percentile_intervals import chance_kept, percentile_estimates
 from planner.sizing.refusals import too_many
-from planner.sizing.replicas import ServiceLevel
+from planner.sizing.service_level import ServiceLevel, level_of
 from planner.sizing.simulation import simulate
 from planner.workloads import NamedWorkload
 
@@ -86,8 +88,9 @@ def capacity(
     osl: int | None = None,
     workload: str | NamedWorkload | None = None,
     prefix_hit_rate: float | None = None,
-    ttft_seconds: float | None = None,
-    tpot_seconds: float | Literal["none"] | None = None,
+    ttft_seconds: float | str | None = None,
+    tpot_seconds: float | str | None = None,
+    e2e_seconds: float | str | None = None,
     max_loss: str | float | None = None,
     schemes: Sequence[str] | None = None,
     kv: str = AUTO,
@@ -99,9 +102,10 @@ def capacity(
     no_learned: bool = False,
 ) -> Capacity:
     """The fewest devices that serve ``rate`` requests a second so that ``percentile`` of them keep
-    the limits on TTFT and TPOT: replicas, layout and formats. What :func:`planner.plan` calls
-    conventional under the same limits is left for formats that are surely cheaper. Of several
-    devices, ``"h100,b200"`` or a list, the answer is the cheapest that keeps the limits.
+    the limits on TTFT, TPOT and whole requests: replicas, layout and formats. What
+    :func:`planner.plan` calls conventional under the same limits is left for formats that are
+    surely cheaper. Of several devices, ``"h100,b200"`` or a list, the answer is the cheapest that
+    keeps the limits.
 
     Arrivals are Poisson, requests of one length; the ``router`` gives each to the rank that holds
     fewest (``least-loaded``), to each in turn (``round-robin``), or draws one (``random``).
@@ -109,6 +113,8 @@ def capacity(
     Args:
         rate: requests a second over the whole deployment.
         percentile: of requests that keep the limits, between 0 and 100.
+        ttft_seconds, tpot_seconds, e2e_seconds: a limit in seconds, or one on a percentile of its
+            own, ``"p99:2000ms"``.
         max_devices: the most devices of a kind that there are.
         price: USD a device-hour, of all devices or by device; else the device profile's.
         simulate: play so many requests through the answer, as a check of the formulas.
@@ -141,7 +147,12 @@ def _sized_for(inputs: QuestionInput, wanted: _Wanted) -> Capacity:
 def _sized_on(inputs: QuestionInput, wanted: _Wanted) -> SizedAnswer:
     """The answer on one device, and what it is made of."""
     level = _level(inputs, wanted)
-    inputs = replace(inputs, tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot)
+    inputs = replace(
+        inputs,
+        ttft_seconds=level.ttft,
+        tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot,
+        e2e_seconds=level.e2e,
+    )
     stream = SizedRate(wanted.rate, wanted.router, level)
     decision = decide_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
     choices = cheapest_formats(decision.choice, stream, wanted.max_devices)
@@ -176,13 +187,13 @@ def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
             f"simulate = {wanted.simulate} requests",
             hint=f"from {FEWEST_PLAYED} to {MOST_PLAYED:,}",
         )
-    pace = None if isinstance(inputs.tpot_seconds, str) else inputs.tpot_seconds
-    if inputs.ttft_seconds is None and pace is None:
+    first, each, whole = (limit_at(name, getattr(inputs, name)) for name in LIMITS_ON_TIME)
+    if first is None and each is None and whole is None:
         raise InputError(
             message("refusals.no_limit_of_a_service"),
             hint=message("refusals.give_a_limit_of_a_service"),
         )
-    return ServiceLevel(inputs.ttft_seconds, pace, wanted.percentile)
+    return level_of(first, each, whole, wanted.percentile)
 
 
 def _answer(
@@ -196,7 +207,7 @@ def _answer(
     formats = format_notes(decision, choices, stream)
     own = OptionNote(decision.choice.options[choices.answer.place].simple.new_weights)
     rows = options(best, choices.answer.layouts, formats, level, price, own)
-    first, each = percentile_estimates(deployable, times)
+    first, each, whole = percentile_estimates(deployable, times)
     near = [sizing.deployable for sizing in choices.answer.layouts[:LAYOUTS_TOLD]]
     low, high = devices_at_interval_ends(best, near, wanted.rate, wanted.router, level)
     return Capacity(
@@ -232,6 +243,10 @@ def _answer(
         chance_kept(each, level.tpot),
         usd_per_million(price, best.devices, (low, high), wanted.rate * work.osl, each.basis),
         replica_plan(deployable),
+        level.limits,
+        level.e2e,
+        whole,
+        chance_kept(whole, level.e2e),
     )
 
 

@@ -22,7 +22,7 @@ from planner.sizing.cheapest import (
 from planner.sizing.deployable import Deployable, deployables
 from planner.sizing.formats import formats_of
 from planner.sizing.options import OptionNote, SizedDeployable, dearer_reason, size_deployables
-from planner.sizing.replicas import ServiceLevel
+from planner.sizing.service_level import ServiceLevel
 
 TAILS = (50.0, 90.0, 99.0)
 SECONDS_AN_HOUR = 3600.0
@@ -31,10 +31,11 @@ SECONDS_AN_HOUR = 3600.0
 def tails_of(best: SizedDeployable, level: ServiceLevel) -> tuple[PercentilePoint, ...]:
     """Times of the answer at p50, p90, p99 and the percentile of its level."""
     points = []
-    for percentile in sorted({*TAILS, level.percentile}):
+    own = {limit.percentile for limit in level.limits} or {level.percentile}
+    for percentile in sorted({*TAILS, *own}):
         times = best.group.at(best.replicas, percentile / 100.0)
         if times is not None:
-            points.append(PercentilePoint(percentile, times.ttft, times.tpot))
+            points.append(PercentilePoint(percentile, times.ttft, times.tpot, times.e2e))
     return tuple(points)
 
 

@@ -9,6 +9,7 @@ from planner.base.records import cached_record
 from planner.planning.plan.file import OF_REPLICA
 from planner.planning.plan.record import Assumption, Estimate, Plan, plain_data
 from planner.sizing.degrees import degrees
+from planner.sizing.service_level import TimeLimit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,13 +69,14 @@ class PercentilePoint:
     percentile: float
     ttft_seconds: float
     tpot_seconds: float
+    e2e_seconds: float
 
 
 @cached_record
 class Compromise:
-    """A relaxed limit that saves devices: ``limit`` (ttft_seconds, tpot_seconds, both or
-    percentile) at ``value`` instead of ``asked`` needs ``devices``, ``saved`` fewer. For both, the
-    values are TTFT's."""
+    """A relaxed limit that saves devices: ``limit`` (ttft_seconds, tpot_seconds, e2e_seconds, both
+    or percentile) at ``value`` instead of ``asked`` needs ``devices``, ``saved`` fewer. For both,
+    the values are those of the first."""
 
     limit: str
     value: float
@@ -99,12 +101,13 @@ class SimulatedTimes:
 class Capacity:
     """Replicas that serve ``requests_per_second`` within a percentile service level.
 
-    ``ttft_seconds`` and ``tpot_seconds`` are those of ``answer`` at the ``percentile`` with the
-    80 % interval of the step times; ``devices_low`` and ``devices_high`` what would be needed at
+    ``ttft_seconds``, ``tpot_seconds`` and ``e2e_seconds`` are those of ``answer`` at the
+    ``percentile`` with the 80 % interval of the step times, or at that of its limit in ``limits``
+    where it has one of its own; ``devices_low`` and ``devices_high`` what would be needed at
     either end of it (None: none keeps the level). ``sequences`` are requests that a replica holds
     on average, ``waits`` the chance that one finds no room. ``options`` hold the answer first.
     Rates are of the whole deployment; a month has 730 hours. ``tails`` are times at further
-    percentiles, ``ttft_kept`` and ``tpot_kept`` the chances that the limits are kept.
+    percentiles, ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` the chances that the limits are kept.
     ``usd_per_million_output_tokens`` at the rate asked, with that of ``devices_low`` and
     ``devices_high`` (the answer's own, where no number does). ``replica`` is the plan of one.
     Where several devices were asked this is the cheapest: ``others`` are the answers on the other
@@ -143,8 +146,17 @@ class Capacity:
     tpot_kept: float | None
     usd_per_million_output_tokens: Estimate | None
     replica: Plan
+    limits: tuple[TimeLimit, ...] = ()
+    e2e_limit_seconds: float | None = None
+    e2e_seconds: Estimate | None = None
+    e2e_kept: float | None = None
     others: tuple[OtherDevice, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+
+    def percentile_of(self, what: str) -> float:
+        """The percentile at which TTFT, TPOT or E2E is told."""
+        own = [limit.percentile for limit in self.limits if limit.what == what]
+        return own[0] if own else self.percentile
 
     @property
     def replicas(self) -> int:

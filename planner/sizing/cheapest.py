@@ -27,7 +27,7 @@ from planner.sizing.deployable import Deployable, deployables, interval_factor
 from planner.sizing.formats import formats_of
 from planner.sizing.options import SizedDeployable, size_deployables
 from planner.sizing.refusals import no_replica
-from planner.sizing.replicas import ServiceLevel
+from planner.sizing.service_level import ServiceLevel
 
 Array = NDArray[np.float64]
 MOST_EXISTING, MOST_NEW = 3, 1

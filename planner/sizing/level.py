@@ -20,13 +20,14 @@ comes, and the exponential wait for a slot.
 
 from __future__ import annotations
 
-from math import expm1, hypot, log, log1p, sqrt
+from math import copysign, expm1, hypot, log, log1p, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
+from planner.planning.question.time_limits import request_seconds
 from planner.sizing.first_token import first_tokens, passes
 from planner.sizing.in_flight import InFlight, in_flight
 from planner.sizing.rank import NEVER, RankPace, ServedRank, rank_pace
@@ -54,11 +55,16 @@ class PercentileTimes:
 
     ttft: float
     tpot: float
+    e2e: float
     mean_ttft: float
     mean_tpot: float
     in_flight: float
     waits: float
     idle: float
+
+    def of(self, what: str) -> float:
+        """The time called TTFT, TPOT or E2E [s]."""
+        return {"TTFT": self.ttft, "TPOT": self.tpot, "E2E": self.e2e}[what]
 
 
 @record
@@ -165,6 +171,14 @@ def ttft_percentile(load: RankLoad, share: float) -> tuple[float, float]:
     return _tail_at(read, weight, law.waits, law.wait_seconds, 1.0 - share), mean
 
 
+def request_percentile(first: tuple[float, float], each: tuple[float, float], osl: int) -> float:
+    """A whole request's time at a percentile [s], of (at the percentile, mean) of TTFT and TPOT:
+    both vary by themselves, as a wait is for prompts before and a pace for batches after."""
+    mean = request_seconds(first[1], each[1], osl)
+    off = (first[0] - first[1], max(osl - 1, 0) * (each[0] - each[1]))
+    return max(mean + copysign(hypot(*off), sum(off)), first[0])
+
+
 def _batches(load: RankLoad) -> list[tuple[float, float]]:
     """(sequences that decode on a rank when a request comes to it, chance): none, and means of
     ``GROUPS`` equal parts of the rest."""
@@ -229,6 +243,7 @@ def percentile_times(
     return PercentileTimes(
         first[0],
         each[0],
+        request_percentile(first, each, rank.osl),
         first[1],
         each[1],
         load.law.mean / load.law.servers,

@@ -14,7 +14,8 @@ from planner.planning.price.token_costs import activity_of
 from planner.sizing.capacity_record import HOURS_A_MONTH, CapacityOption, Compromise
 from planner.sizing.deployable import Deployable, interval_factor
 from planner.sizing.level import PercentileTimes
-from planner.sizing.replicas import ReplicaGroup, ServiceLevel
+from planner.sizing.replicas import ReplicaGroup
+from planner.sizing.service_level import ServiceLevel
 from planner.throughput.energy import energy
 
 LAYOUTS_TOLD = 3
@@ -51,20 +52,12 @@ def size_deployables(
     for deployable in ones:
         group = deployable.group(rate, router)
         replicas = group.fewest(level)
-        times = group.at(replicas, level.share) if replicas is not None else None
+        times = group.within(replicas, level) if replicas is not None else None
         if replicas is not None and times is not None:
             out.append(SizedDeployable(deployable, group, replicas, times))
-    return sorted(out, key=lambda s: (s.devices, _used(s.times, level), s.deployable.layout.ranks))
-
-
-def _used(times: PercentileTimes, level: ServiceLevel) -> float:
-    """The larger share of its limit that a time takes."""
-    return round(
-        max(
-            0.0 if level.ttft is None else times.ttft / level.ttft,
-            0.0 if level.tpot is None else times.tpot / level.tpot,
-        ),
-        9,
+    return sorted(
+        out,
+        key=lambda s: (s.devices, round(level.used(s.times), 9), s.deployable.layout.ranks),
     )
 
 
@@ -89,7 +82,7 @@ def option(
 ) -> CapacityOption:
     """So many replicas of a deployable as a row."""
     deployable, group = sizing.deployable, sizing.group
-    times = group.at(replicas, level.share)
+    times = group.within(replicas, level)
     layout, question = deployable.layout, deployable.question
     devices = replicas * layout.ranks
     power = monthly_energy(deployable, devices, times)
@@ -131,15 +124,7 @@ def late_reason(
     rate = rounded_down(rate_held)
     if times is None:
         return message("capacity.queue_grows", growth=f"{growth:.3g}", rate=rate)
-    late = [
-        (value / limit, what)
-        for what, value, limit in (
-            ("TTFT", times.ttft, level.ttft),
-            ("TPOT", times.tpot, level.tpot),
-        )
-        if limit is not None
-    ]
-    _, what = max(late)
+    what = max(level.limits, key=lambda limit: times.of(limit.what) / limit.seconds).what
     return message("capacity.over_its_limit", what=what, rate=rate)
 
 
@@ -216,14 +201,14 @@ def compromises(
     best_by_limit: dict[str, Compromise] = {}
     for sizing in ones:
         replicas = (best.devices - 1 if most is None else most) // sizing.deployable.layout.ranks
-        times = sizing.group.at(replicas, level.share) if replicas else None
+        times = sizing.group.within(replicas, level) if replicas else None
         for compromise in _relaxed(best, sizing, replicas, times, level, price):
             known = best_by_limit.get(compromise.limit)
             if known is None or _order(compromise) < _order(known):
                 best_by_limit[compromise.limit] = compromise
-    if "ttft_seconds" in best_by_limit or "tpot_seconds" in best_by_limit:
+    order = ("ttft_seconds", "tpot_seconds", "e2e_seconds", "both", "percentile")
+    if any(name in best_by_limit for name in order[:3]):
         best_by_limit.pop("both", None)
-    order = ("ttft_seconds", "tpot_seconds", "both", "percentile")
     return tuple(best_by_limit[name] for name in order if name in best_by_limit)
 
 
@@ -250,33 +235,32 @@ def _relaxed(
         return
     devices = replicas * sizing.deployable.layout.ranks
     late = [
-        (name, value, given_limit)
-        for name, value, given_limit in (
-            ("ttft_seconds", times.ttft, level.ttft),
-            ("tpot_seconds", times.tpot, level.tpot),
-        )
-        if given_limit is not None and value > given_limit
+        (limit.what, times.of(limit.what), limit.seconds)
+        for limit in level.limits
+        if times.of(limit.what) > limit.seconds
     ]
     if late and all(value <= MOST_RELAXED * given_limit for _, value, given_limit in late):
         words = " and ".join(
-            f"{name[:4].upper()} {format_seconds(rounded_up(value))} instead of "
-            f"{format_seconds(given_limit)}"
-            for name, value, given_limit in late
+            f"{what} {format_seconds(rounded_up(value))} instead of {format_seconds(given_limit)}"
+            for what, value, given_limit in late
         )
-        name, value, asked = late[0]
-        limit = name if len(late) == 1 else "both"
-        yield _compromise(limit, rounded_up(value), asked, best, devices, price, f"at {words}")
+        what, value, asked = late[0]
+        name = f"{what.lower()}_seconds" if len(late) == 1 else "both"
+        yield _compromise(name, rounded_up(value), asked, best, devices, price, f"at {words}")
+    if not level.alike:
+        return
+    asked_percentile = max((limit.percentile for limit in level.limits), default=level.percentile)
     for percentile in PERCENTILES:
-        lower = replace(level, percentile=percentile)
-        if percentile < level.percentile and sizing.group.keeps(replicas, lower):
+        lower = level.lowered(percentile)
+        if percentile < asked_percentile and sizing.group.keeps(replicas, lower):
             yield _compromise(
                 "percentile",
                 percentile,
-                level.percentile,
+                asked_percentile,
                 best,
                 devices,
                 price,
-                f"kept for {percentile:g} % of requests instead of {level.percentile:g} %",
+                f"kept for {percentile:g} % of requests instead of {asked_percentile:g} %",
             )
             return
 

@@ -9,7 +9,8 @@ from planner.base.units import format_seconds
 from planner.messages.message import LINKED, Text, joined, message
 from planner.sizing.deployable import Deployable
 from planner.sizing.options import SizedDeployable, compromises, rounded_down, rounded_up
-from planner.sizing.replicas import MOST_REPLICAS, ServiceLevel, max_request_rate, unloaded_times
+from planner.sizing.replicas import MOST_REPLICAS, max_request_rate, unloaded_times
+from planner.sizing.service_level import ServiceLevel, TimeLimit
 
 ROOM = 1.1
 """A limit that is hinted at is this much above what one request takes, so that some load fits."""
@@ -19,7 +20,7 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
     """No number of replicas that is looked at keeps ``level``: not one alone, or too many."""
     best = min(
         (unloaded_times(deployable.rank) for deployable in ones),
-        key=lambda pair: (max(_over(pair[0], level.ttft), _over(pair[1], level.tpot)), pair),
+        key=lambda times: (level.used(times), times.ttft, times.tpot),
         default=None,
     )
     if best is None:
@@ -27,7 +28,7 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
             message("refusals.no_layout_holds_request"),
             hint=message("refusals.use_devices_with_more_memory_or"),
         )
-    if max(_over(best[0], level.ttft), _over(best[1], level.tpot)) <= 1:
+    if level.used(best) <= 1:
         return InfeasibleError(
             message(
                 "refusals.too_many_replicas",
@@ -38,17 +39,12 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
             hint=message("refusals.lower_rate_or_wider_limit"),
         )
     text = joined(
-        [
-            f"{name} {format_seconds(value)}"
-            for name, value, limit in (("TTFT", best[0], level.ttft), ("TPOT", best[1], level.tpot))
-            if limit is not None
-        ],
-        LINKED,
+        [f"{limit.what} {format_seconds(best.of(limit.what))}" for limit in level.limits], LINKED
     )
     flags = " ".join(
-        f"--{name}-ms {_ms(max(value * ROOM, limit))}"
-        for name, value, limit in (("ttft", best[0], level.ttft), ("tpot", best[1], level.tpot))
-        if limit is not None
+        f"--{limit.what.lower()}-ms {_at(level, limit)}"
+        f"{_ms(max(best.of(limit.what) * ROOM, limit.seconds))}"
+        for limit in level.limits
     )
     return InfeasibleError(
         message(
@@ -61,8 +57,9 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
     )
 
 
-def _over(value: float, limit: float | None) -> float:
-    return 0.0 if limit is None else value / limit
+def _at(level: ServiceLevel, limit: TimeLimit) -> str:
+    """``p99:`` where a limit is on another percentile than that of the level."""
+    return "" if limit.percentile == level.percentile else f"p{limit.percentile:g}:"
 
 
 def _ms(seconds: float) -> str:
@@ -73,9 +70,8 @@ def limits(level: ServiceLevel) -> Text:
     """The limits in words."""
     return joined(
         [
-            f"{name} ≤ {format_seconds(value)}"
-            for name, value in (("TTFT", level.ttft), ("TPOT", level.tpot))
-            if value is not None
+            f"{_at(level, limit).replace(':', ' ')}{limit.what} ≤ {format_seconds(limit.seconds)}"
+            for limit in level.limits
         ],
         LINKED,
     )

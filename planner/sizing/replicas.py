@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from math import ceil
 
-from planner.base.records import record
 from planner.sizing.level import (
     DRAWN,
     PercentileTimes,
@@ -16,39 +16,12 @@ from planner.sizing.level import (
     tpot_percentile,
 )
 from planner.sizing.rank import NEVER, ServedRank
+from planner.sizing.service_level import ROUNDING, TPOT, ServiceLevel
 
 MOST_REPLICAS = 1 << 17
 HALVINGS = 40
-ROUNDING = 1e-9
 SELDOM = 1e-7
 """Requests a second of which none meets another."""
-
-
-@record
-class ServiceLevel:
-    """Times [s] that a share of requests keeps: ``ttft`` and ``tpot`` (None: any), ``percentile``
-    between 0 and 100."""
-
-    ttft: float | None
-    tpot: float | None
-    percentile: float
-
-    @property
-    def share(self) -> float:
-        """The percentile as a share."""
-        return self.percentile / 100.0
-
-    def keeps_tpot(self, seconds: float) -> bool:
-        """Whether a TPOT is within the limit."""
-        return self.tpot is None or seconds <= self.tpot * (1 + ROUNDING)
-
-    def keeps(self, times: PercentileTimes | None) -> bool:
-        """Whether both times are within their limits."""
-        return (
-            times is not None
-            and self.keeps_tpot(times.tpot)
-            and (self.ttft is None or times.ttft <= self.ttft * (1 + ROUNDING))
-        )
 
 
 class ReplicaGroup:
@@ -75,17 +48,33 @@ class ReplicaGroup:
             )
         return self._known[replicas, share]
 
+    def within(self, replicas: int, level: ServiceLevel) -> PercentileTimes | None:
+        """What so many replicas do of the times that ``level`` limits, each at its percentile; the
+        rest as at the percentile of most; None where they are too few."""
+        times = self.at(replicas, level.percentile / 100.0)
+        for limit in level.limits:
+            share = level.share(limit.what)
+            if times is None or share == level.percentile / 100.0:
+                continue
+            own = self.at(replicas, share)
+            if own is None:
+                return None
+            times = replace(times, **{limit.what.lower(): own.of(limit.what)})
+        return times
+
     def keeps(self, replicas: int, level: ServiceLevel) -> bool:
         """Whether so many replicas keep ``level``; TPOT is looked at first, as it is cheap."""
-        if (replicas, level.share) not in self._known and not self.keeps_tpot(replicas, level):
+        if (replicas, level.share(TPOT)) not in self._known and not self.keeps_tpot(
+            replicas, level
+        ):
             return False
-        return level.keeps(self.at(replicas, level.share))
+        return level.keeps(self.within(replicas, level))
 
     def keeps_tpot(self, replicas: int, level: ServiceLevel) -> bool:
         """Whether so many replicas keep the limit on TPOT, be TTFT what it may."""
         servers = replicas * self.rank.ranks
         load = rank_load(self.rank, self.rate / servers, servers, self.router)
-        return load is not None and level.keeps_tpot(tpot_percentile(load, level.share)[0])
+        return load is not None and level.keeps_tpot(tpot_percentile(load, level.share(TPOT))[0])
 
     @cached_property
     def each(self) -> float:
@@ -147,9 +136,9 @@ def max_request_rate(rank: ServedRank, replicas: int, router: str, level: Servic
     return low
 
 
-def unloaded_times(rank: ServedRank) -> tuple[float, float]:
-    """(TTFT, TPOT) of a request that meets no other [s]."""
+def unloaded_times(rank: ServedRank) -> PercentileTimes:
+    """What a request that meets no other sees [s]."""
     times = percentile_times(rank, SELDOM, 1, DRAWN, 0.5)
     if times is None:
-        return NEVER, NEVER
-    return times.ttft, times.tpot
+        return PercentileTimes(NEVER, NEVER, NEVER, NEVER, NEVER, 0.0, 0.0, 0.0)
+    return times

@@ -8,12 +8,12 @@ from planner.sizing.level import ROUTERS
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import (
     ReplicaGroup,
-    ServiceLevel,
     least_that_keeps,
     max_request_rate,
     saturation_rate,
     unloaded_times,
 )
+from planner.sizing.service_level import ServiceLevel
 
 RANKS = st.builds(
     served_rank,
@@ -45,7 +45,8 @@ def fewest(rank: ServedRank, rate: float, router: str, level: ServiceLevel) -> i
 def test_more_requests_never_need_fewer(
     rank: ServedRank, load: float, more: float, router: str, slower: float, later: float
 ) -> None:
-    ttft, tpot = unloaded_times(rank)
+    alone = unloaded_times(rank)
+    ttft, tpot = alone.ttft, alone.tpot
     level = ServiceLevel(ttft * later, tpot * slower, 90.0)
     rate = load * saturation_rate(rank) * rank.ranks
     assert fewest(rank, rate, router, level) <= fewest(rank, rate * more, router, level)
@@ -72,7 +73,8 @@ def test_looser_limits_never_need_more(
     ttfts: float,
     lower: float,
 ) -> None:
-    ttft, tpot = unloaded_times(rank)
+    alone = unloaded_times(rank)
+    ttft, tpot = alone.ttft, alone.tpot
     rate = load * saturation_rate(rank) * rank.ranks
     tight = ServiceLevel(ttft * later, tpot * slower, 90.0)
     loose = ServiceLevel(ttft * later * ttfts, tpot * slower * tpots, 90.0 - lower)
@@ -102,7 +104,8 @@ def test_the_first_of_a_search() -> None:
 
 def test_a_level_that_nothing_keeps_has_no_count() -> None:
     rank = served_rank()
-    ttft, tpot = unloaded_times(rank)
+    alone = unloaded_times(rank)
+    ttft, tpot = alone.ttft, alone.tpot
     group = ReplicaGroup(rank, 1.0, "random", most=64)
     assert group.fewest(ServiceLevel(ttft * 0.9, None, 90.0)) is None
     assert group.fewest(ServiceLevel(None, tpot * 0.9, 90.0)) is None

@@ -15,6 +15,7 @@ from planner.sizing.fleet.fleet_record import (
     FleetWork,
     MarginalValue,
 )
+from planner.sizing.service_level import TimeLimit
 
 ASKED: dict[str, Any] = {
     "title": "Two small models",
@@ -88,6 +89,8 @@ def pool(
         name == "model-2",
         0.97,
         0.62 if high is None else 0.93,
+        estimate(9.0),
+        None,
     )
 
 
@@ -105,6 +108,7 @@ def model(name: str, usd: float | None = 12.0) -> FleetModel:
         8,
         usd,
         None if usd is None else 0.47,
+        (TimeLimit("TTFT", 1.0, 95.0), TimeLimit("TPOT", 0.04, 95.0)),
     )
 
 

@@ -209,7 +209,7 @@ def seconds_of(milliseconds: float | str) -> Seconds:
     return NO_LIMIT if milliseconds == NO_LIMIT else float(milliseconds) * 1e-3
 
 
-def milliseconds(seconds: Seconds) -> str:
+def milliseconds(seconds: float | str) -> str:
     """A limit in milliseconds as a flag takes it."""
     return seconds if isinstance(seconds, str) else f"{seconds * 1e3:.12g}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from planner.planning.question.declaring import (
     AUTO,
@@ -160,20 +160,18 @@ class PriceParameters:
 class TimeLimits:
     """Limits on time."""
 
-    ttft_seconds: float | None = parameter(
-        default=None, kind="seconds", help="Limit on time to first token [ms]."
+    ttft_seconds: float | str | None = parameter(
+        default=None, kind="seconds", metavar="NUMBER", help="Limit on time to first token [ms]."
     )
-    tpot_seconds: float | Literal["none"] | None = parameter(
+    tpot_seconds: float | str | None = parameter(
         default=None,
         kind="seconds",
         metavar="NUMBER",
         may_be_none=True,
         help="Limit on time per output token [ms], or none (default: 50).",
     )
-    e2e_seconds: float | None = parameter(
-        default=None,
-        kind="seconds",
-        help="Limit on a whole request [ms].",
+    e2e_seconds: float | str | None = parameter(
+        default=None, kind="seconds", metavar="NUMBER", help="Limit on a whole request [ms]."
     )
 
 

@@ -24,12 +24,13 @@ from planner.planning.question.caches import cache_layouts, named_apart
 from planner.planning.question.declaring import AUTO
 from planner.planning.question.device_notes import device_notes
 from planner.planning.question.fp16_fallback import fp16_caches, served_in_fp16
-from planner.planning.question.given_values import NO_LIMIT, GivenValues
+from planner.planning.question.given_values import GivenValues
 from planner.planning.question.host_notes import host_notes
 from planner.planning.question.importance import importance_note
 from planner.planning.question.loss_limit import max_loss
 from planner.planning.question.machine import host_devices
 from planner.planning.question.parameters import LIMITS_ON_TIME
+from planner.planning.question.percentile_limits import mean_limit
 from planner.planning.question.policies import (
     ONE_TYPE,
     dropped_in,
@@ -162,11 +163,9 @@ def build_question(
             concurrency=given_values.concurrency,
             capacity_bytes=machine.capacity_bytes,
             usable_bytes=machine.usable.bytes,
-            ttft_seconds=given_values.ttft_seconds,
-            tpot_seconds=None
-            if isinstance(given_values.tpot_seconds, str)
-            else given_values.tpot_seconds,
-            e2e_seconds=given_values.e2e_seconds,
+            ttft_seconds=mean_limit("ttft_seconds", given_values.ttft_seconds),
+            tpot_seconds=mean_limit("tpot_seconds", given_values.tpot_seconds),
+            e2e_seconds=mean_limit("e2e_seconds", given_values.e2e_seconds),
             memory_bytes=given_values.memory_bytes,
             loss_scheme=loss_scheme,
             loss_limit=loss_limit,
@@ -309,9 +308,9 @@ def _check_numbers(given_values: GivenValues) -> None:
     gain = given_values.min_gain
     if gain is not None and not 0 <= gain < float("inf"):
         raise InputError(f"min-gain = {gain!r} is out of range", hint="percent, 0 or more")
-    for name in (*LIMITS_ON_TIME, "memory_bytes"):
-        value = getattr(given_values, name)
-        if value is not None and value != NO_LIMIT and not 0 < value < float("inf"):
+    limits = {name: mean_limit(name, getattr(given_values, name)) for name in LIMITS_ON_TIME}
+    for name, value in {**limits, "memory_bytes": given_values.memory_bytes}.items():
+        if value is not None and not 0 < value < float("inf"):
             raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
 
 

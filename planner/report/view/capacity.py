@@ -130,22 +130,23 @@ def _throughput(own: Phrases, capacity: Capacity) -> str:
 
 
 def _latency(own: Phrases, capacity: Capacity) -> str:
-    """Both times at the percentile with interval, limit and its chance, and their tails."""
-    return own("list.join").join(
-        (
-            _time(own, capacity, "TPOT", capacity.tpot_seconds, capacity.tpot_kept),
-            _time(own, capacity, "TTFT", capacity.ttft_seconds, capacity.ttft_kept),
-        )
-    )
+    """Times at the percentile with interval, limit and its chance, and their tails; a whole
+    request's where it is limited."""
+    times = [
+        _time(own, capacity, "TPOT", capacity.tpot_seconds, capacity.tpot_kept),
+        _time(own, capacity, "TTFT", capacity.ttft_seconds, capacity.ttft_kept),
+    ]
+    if capacity.e2e_seconds is not None and capacity.e2e_limit_seconds is not None:
+        times.append(_time(own, capacity, "E2E", capacity.e2e_seconds, capacity.e2e_kept))
+    return own("list.join").join(times)
 
 
 def _time(own: Phrases, capacity: Capacity, what: str, value: Estimate, kept: float | None) -> str:
-    first = what == "TTFT"
-    limit = capacity.ttft_limit_seconds if first else capacity.tpot_limit_seconds
+    limit = next((one.seconds for one in capacity.limits if one.what == what), None)
     points = []
     for point in capacity.tails:
-        seconds = point.ttft_seconds if first else point.tpot_seconds
-        is_own = point.percentile == capacity.percentile
+        seconds = getattr(point, f"{what.lower()}_seconds")
+        is_own = point.percentile == capacity.percentile_of(what)
         told = {"percentile": f"{point.percentile:g}", "value": format_seconds(seconds)}
         points.append(
             own("text.own_point", span=time_span(value), **told)

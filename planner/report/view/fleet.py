@@ -95,7 +95,6 @@ def _risks(t: Phrases, fleet: Fleet) -> Iterator[str]:
 
 def _risk(t: Phrases, fleet: Fleet, share: LimitShare) -> str:
     """A limit with the chance that it is missed, and how many devices keep it at the long end."""
-    model = next(model for model in fleet.models if model.name == share.name)
     text = t(
         "risk.crosses",
         name=share.name,
@@ -104,7 +103,7 @@ def _risk(t: Phrases, fleet: Fleet, share: LimitShare) -> str:
         limit=format_seconds(share.limit),
         value=format_seconds(share.time.value),
         span=time_span(share.time),
-        percentile=f"{model.percentile:g}",
+        percentile=f"{share.percentile:g}",
         chance=chance(1 - share.kept),
     )
     pool = next(pool for pool in fleet.of(share.name) if pool.device == share.device)

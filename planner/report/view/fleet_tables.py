@@ -17,6 +17,7 @@ from planner.sizing.fleet.fleet_record import (
     FleetRequests,
     MarginalValue,
 )
+from planner.sizing.service_level import TimeLimit
 
 NONE = "-"
 
@@ -170,12 +171,17 @@ def _request(t: Phrases, kind: FleetRequests) -> str:
 
 def _limits(t: Phrases, model: FleetModel) -> str:
     parts = [
-        t("models.limit", what=what, time=format_seconds(value))
-        for what, value in (("TTFT", model.ttft_limit_seconds), ("TPOT", model.tpot_limit_seconds))
-        if value is not None
+        t("models.limit", what=_at(model, limit), time=format_seconds(limit.seconds))
+        for limit in model.limits
     ]
     both = t("list.comma").join(parts)
     return t("models.both", limits=both, percentile=f"{model.percentile:g}")
+
+
+def _at(model: FleetModel, limit: TimeLimit) -> str:
+    """The time that is limited, with its percentile where it is another than the model's."""
+    alike = limit.percentile == model.percentile
+    return limit.what if alike else f"p{limit.percentile:g} {limit.what}"
 
 
 def refused_section(t: Phrases, fleet: Fleet) -> Iterator[Section]:

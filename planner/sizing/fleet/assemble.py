@@ -115,14 +115,14 @@ def _pool(
 ) -> FleetPool:
     deployable, level = candidate.deployable, member.level
     standing = candidate.standing.rate(rate)
-    times = deployable.group(standing, router).at(replicas, level.share)
+    times = deployable.group(standing, router).within(replicas, level)
     assert times is not None, "so many replicas serve this rate"
     sigma = deployable.sigmas(max(times.in_flight, 1.0)).tpot
     low, high = (
         deployable.group(standing, router, off=sign * interval_factor(sigma)).fewest(level)
         for sign in (-1.0, 1.0)
     )
-    first, each = percentile_estimates(deployable, times)
+    first, each, whole = percentile_estimates(deployable, times)
     layout, question = deployable.layout, deployable.question
     devices, price = replicas * layout.ranks, kind.stock.price
     return FleetPool(
@@ -149,6 +149,8 @@ def _pool(
         candidate.new_weights,
         chance_kept(first, level.ttft),
         chance_kept(each, level.tpot),
+        whole,
+        chance_kept(whole, level.e2e),
     )
 
 
@@ -177,13 +179,14 @@ def _model(member: FleetMember, room: float, pools: Sequence[FleetPool]) -> Flee
             FleetRequests(kind.name, kind.share, kind.isl, kind.osl, kind.prefix_hit_rate)
             for kind in member.mix.kinds
         ),
-        model_input.ttft_seconds,
-        model_input.tpot_seconds,
-        model_input.percentile,
+        member.level.ttft,
+        member.level.tpot,
+        member.level.percentile,
         room / model_input.rate - 1.0,
         sum(p.devices for p in pools),
         usd,
         None if usd is None else usd / tokens * PER_MILLION,
+        member.level.limits,
     )
 
 

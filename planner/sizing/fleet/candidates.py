@@ -13,7 +13,7 @@ from planner.sizing.fleet.replica_rates import rates_by_replicas
 from planner.sizing.formats import OptionFormats
 from planner.sizing.mix import EquivalentStream, RequestMix, equivalent_stream
 from planner.sizing.refusals import no_replica
-from planner.sizing.replicas import ServiceLevel
+from planner.sizing.service_level import ServiceLevel
 
 MOST_LAYOUTS = 4
 """Sizes of replicas of a model on a kind of device that are ways of their own: those that take the

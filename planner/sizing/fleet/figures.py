@@ -23,8 +23,9 @@ class DeviceBar:
 
 @record
 class LimitShare:
-    """A time at the percentile as a share of its limit, with its 80 % interval; ``what`` is TTFT or
-    TPOT, ``time`` the time itself, ``limit`` its limit [s], ``kept`` the chance that it is kept."""
+    """A time at the percentile as a share of its limit, with its 80 % interval; ``what`` is TTFT,
+    TPOT or E2E, ``time`` the time itself, ``limit`` its limit [s] at a ``percentile``, ``kept`` the
+    chance that it is kept."""
 
     name: str
     device: str
@@ -32,6 +33,7 @@ class LimitShare:
     time: Estimate
     limit: float
     kept: float
+    percentile: float
 
     @property
     def value(self) -> float:
@@ -69,12 +71,25 @@ def limit_shares(fleet: Fleet) -> tuple[LimitShare, ...]:
     out = []
     for pool in fleet.pools:
         model = models[pool.name]
-        for what, limit, time, kept in (
-            ("TTFT", model.ttft_limit_seconds, pool.ttft_seconds, pool.ttft_kept),
-            ("TPOT", model.tpot_limit_seconds, pool.tpot_seconds, pool.tpot_kept),
-        ):
-            if limit is not None and kept is not None:
-                out.append(LimitShare(pool.name, pool.device, what, time, limit, kept))
+        times = {
+            "TTFT": (pool.ttft_seconds, pool.ttft_kept),
+            "TPOT": (pool.tpot_seconds, pool.tpot_kept),
+            "E2E": (pool.e2e_seconds, pool.e2e_kept),
+        }
+        for limit in model.limits:
+            time, kept = times[limit.what]
+            if kept is not None:
+                out.append(
+                    LimitShare(
+                        pool.name,
+                        pool.device,
+                        limit.what,
+                        time,
+                        limit.seconds,
+                        kept,
+                        limit.percentile,
+                    )
+                )
     return tuple(out)
 
 

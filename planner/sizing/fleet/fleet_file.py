@@ -7,21 +7,23 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from planner.base.errors import DataError, nearest_names
+from planner.base.errors import DataError, InputError, nearest_names
 from planner.base.records import record
+from planner.planning.question.percentile_limits import LimitAt, limit_at
 from planner.requests.request_rate import LEAST, MOST, rate_of
 from planner.sizing.level import LEAST_LOADED, ROUTERS
+from planner.sizing.service_level import ServiceLevel, level_of
 
 COST, SPARE = "cost", "spare"
 GOALS = (COST, SPARE)
 TOP = ("title", "goal", "engines", "router", "device", "model")
 DEVICE = ("name", "count", "price", "devices_per_node")
+LIMITS = ("ttft_ms", "tpot_ms", "e2e_ms")
 MODEL = (
     "name",
     "model",
     "rate",
-    "ttft_ms",
-    "tpot_ms",
+    *LIMITS,
     "percentile",
     "max_loss",
     "schemes",
@@ -62,14 +64,12 @@ class RequestsInput:
 
 @record
 class ModelInput:
-    """A model with ``rate`` requests a second, whose limits hold for ``percentile`` % of them."""
+    """A model with ``rate`` requests a second, whose limits are its ``level``."""
 
     name: str
     model: str
     rate: float
-    ttft_seconds: float | None
-    tpot_seconds: float | None
-    percentile: float
+    level: ServiceLevel
     max_loss: str | float | None
     schemes: tuple[str, ...] | None
     kv: str | None
@@ -256,17 +256,13 @@ def _model(read: _Reader, engines: tuple[str, ...]) -> ModelInput:
     model = read.text("model", "llama-3.1-8b")
     name = read.text("name", "chat", default=model or "model")
     read.where = name or read.where
-    limits = {
-        key: read.number(key, "milliseconds, above 0", "50", _positive)
-        for key in ("ttft_ms", "tpot_ms")
-    }
-    if not any(key in read.table for key in limits):
+    first, each, whole = (_limit(read, key) for key in LIMITS)
+    if not any(key in read.table for key in LIMITS):
         read.wrong(
             "ttft_ms",
-            "a limit on TTFT, on TPOT or on both is required",
+            "a limit on TTFT, on TPOT, on whole requests or on several is required",
             "ttft_ms = 1000 and tpot_ms = 50",
         )
-    ttft, tpot = (None if v is None else v * 1e-3 for v in limits.values())
     percentile = read.number(
         "percentile", "above 0 and below 100", "90", lambda value: 0 < value / 100 < 1, default=90.0
     )
@@ -274,15 +270,28 @@ def _model(read: _Reader, engines: tuple[str, ...]) -> ModelInput:
         name,
         model,
         _rate(read),
-        ttft,
-        tpot,
-        percentile or 90.0,
+        level_of(first, each, whole, percentile or 90.0),
         _max_loss(read),
         read.names("schemes"),
         read.text("kv", "fp8") if "kv" in read.table else None,
         read.names("engines") or engines,
         _requests(read),
     )
+
+
+def _limit(read: _Reader, key: str) -> LimitAt | None:
+    """Milliseconds, or a percentile with its own: ``"p99:2000"``."""
+    value = read.table.get(key)
+    if isinstance(value, str):
+        try:
+            return limit_at(key, f"{value}ms")
+        except InputError as error:
+            read.wrong(
+                key, "milliseconds, or a percentile with them, are required", error.hint or ""
+            )
+            return None
+    milliseconds = read.number(key, "milliseconds, above 0", "50", _positive)
+    return None if milliseconds is None else LimitAt(milliseconds * 1e-3)
 
 
 def _positive(value: float) -> bool:

@@ -9,6 +9,7 @@ from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
 from planner.planning.plan.record import Assumption, Estimate, plain_data
 from planner.sizing.degrees import degrees
+from planner.sizing.service_level import TimeLimit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,8 @@ class FleetPool:
     get ``requests_per_second``, and could serve ``room_per_second`` within the limits; times are
     those at the percentile with the 80 % interval of the step times. ``replicas_low`` and
     ``replicas_high``: what this rate would need at either end of it (None: no number suffices).
-    ``ttft_kept`` and ``tpot_kept`` are the chances to keep the limits (None: no limit).
+    ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` are the chances to keep the limits (None: no
+    limit).
     """
 
     name: str
@@ -46,11 +48,14 @@ class FleetPool:
     needs_new_weights: bool
     ttft_kept: float | None
     tpot_kept: float | None
+    e2e_seconds: Estimate
+    e2e_kept: float | None
 
     @property
     def least_chance(self) -> float:
         """The smaller chance that a limit is kept."""
-        return min((x for x in (self.ttft_kept, self.tpot_kept) if x is not None), default=1.0)
+        chances = (self.ttft_kept, self.tpot_kept, self.e2e_kept)
+        return min((x for x in chances if x is not None), default=1.0)
 
     @property
     def layout(self) -> str:
@@ -73,7 +78,7 @@ class FleetRequests:
 @cached_record
 class FleetModel:
     """A model with its requests and limits, and ``spare``: the share by which its rate may grow on
-    its replicas."""
+    its replicas; ``limits`` each with its percentile."""
 
     name: str
     model: str
@@ -86,6 +91,7 @@ class FleetModel:
     devices: int
     usd_per_hour: float | None
     usd_per_million_output_tokens: float | None
+    limits: tuple[TimeLimit, ...]
 
 
 @cached_record

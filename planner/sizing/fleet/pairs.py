@@ -132,7 +132,7 @@ def _key(member: FleetMember, kind: FleetKind) -> tuple[Any, ...]:
 def _ask(member: FleetMember, kind: FleetKind) -> QuestionInput:
     """The question of a plan for the mean request of the mix."""
     mix, model_input = member.mix, member.asked
-    limit = NO_LIMIT if model_input.tpot_seconds is None else model_input.tpot_seconds
+    level = member.level
     return QuestionInput(
         model=member.spec,
         device=kind.profile,
@@ -140,8 +140,9 @@ def _ask(member: FleetMember, kind: FleetKind) -> QuestionInput:
         isl=max(round(mix.mean_isl), 1),
         osl=max(round(mix.mean_osl), 1),
         prefix_hit_rate=mix.prefix_hit_rate or None,
-        ttft_seconds=model_input.ttft_seconds,
-        tpot_seconds=limit,
+        ttft_seconds=level.ttft,
+        tpot_seconds=NO_LIMIT if level.tpot is None else level.tpot,
+        e2e_seconds=level.e2e,
         max_loss=model_input.max_loss,
         schemes=model_input.schemes,
         kv=model_input.kv if model_input.kv is not None else AUTO,

@@ -8,7 +8,7 @@ from planner.models.spec import ModelSpec
 from planner.sizing.fleet.fleet_file import FleetInput, ModelInput
 from planner.sizing.fleet.problem import DeviceStock
 from planner.sizing.mix import RequestMix
-from planner.sizing.replicas import ServiceLevel
+from planner.sizing.service_level import ServiceLevel
 
 
 @cached_record

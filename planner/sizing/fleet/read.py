@@ -27,7 +27,6 @@ from planner.sizing.fleet.fleet_file import (
 from planner.sizing.fleet.problem import DeviceStock
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
 from planner.sizing.mix import RequestKind, RequestMix
-from planner.sizing.replicas import ServiceLevel
 
 MOST_PAIRS = 100
 LONGEST = 1 << 40
@@ -147,7 +146,7 @@ def _member(model_input: ModelInput, errors: FileErrors) -> FleetMember | None:
         model_input,
         spec,
         RequestMix(tuple(k for k in kinds if k is not None)),
-        ServiceLevel(model_input.ttft_seconds, model_input.tpot_seconds, model_input.percentile),
+        model_input.level,
     )
 
 

@@ -11,7 +11,7 @@ from planner.sizing.fleet.assign import growth_factor, smallest_stock
 from planner.sizing.fleet.problem import FleetProblem
 from planner.sizing.options import rounded_down
 from planner.sizing.refusals import limits
-from planner.sizing.replicas import ServiceLevel
+from planner.sizing.service_level import ServiceLevel
 
 ENOUGH = 1 - 1e-9
 

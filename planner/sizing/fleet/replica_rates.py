@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from planner.sizing.level import saturation_rate
 from planner.sizing.rank import ServedRank
-from planner.sizing.replicas import ReplicaGroup, ServiceLevel
+from planner.sizing.replicas import ReplicaGroup
+from planner.sizing.service_level import ServiceLevel
 
 CLOSE = 1.004
 """Rates are found to so much, from below."""

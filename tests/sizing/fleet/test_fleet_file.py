@@ -118,7 +118,7 @@ def test_a_price_of_the_profile_and_hosts_of_the_file() -> None:
         (asked(model=[ASKED["model"][0]] * 2), "model chat is named twice", "a name of its own"),
         (
             asked(model=[{k: v for k, v in ASKED["model"][0].items() if k[-3:] != "_ms"}]),
-            "a limit on TTFT, on TPOT or on both",
+            "a limit on TTFT, on TPOT, on whole requests or on several",
             "tpot_ms = 50",
         ),
     ],

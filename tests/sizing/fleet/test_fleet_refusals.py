@@ -6,8 +6,9 @@ import pytest
 
 from planner.sizing.fleet.problem import DeviceStock, FleetProblem, FleetWay
 from planner.sizing.fleet.refusals import no_device_serves, stock_too_small
+from planner.sizing.level import PercentileTimes
 from planner.sizing.refusals import no_replica
-from planner.sizing.replicas import ServiceLevel
+from planner.sizing.service_level import ServiceLevel
 
 NAMES, DEVICES = ("chat", "rag"), ("cheap", "dear")
 WAYS = (
@@ -83,6 +84,7 @@ def test_no_number_of_devices_serves_what_has_no_way() -> None:
 def test_too_many_requests_are_not_told_as_a_slow_replica(
     alone: tuple[float, float], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("planner.sizing.refusals.unloaded_times", lambda rank: alone)
+    times = PercentileTimes(*alone, 1.0, *alone, 0.0, 0.0, 0.0)
+    monkeypatch.setattr("planner.sizing.refusals.unloaded_times", lambda rank: times)
     one = SimpleNamespace(rank=None)
     assert no_replica([one], ServiceLevel(1.0, 0.05, 90.0)).message == told  # type: ignore[list-item]

@@ -9,7 +9,8 @@ from support.served_ranks import served_rank
 
 from planner.sizing.fleet.replica_rates import CLOSE, largest_feasible, rates_by_replicas
 from planner.sizing.level import LEAST_LOADED
-from planner.sizing.replicas import ReplicaGroup, ServiceLevel
+from planner.sizing.replicas import ReplicaGroup
+from planner.sizing.service_level import ServiceLevel
 
 
 @given(st.floats(1e-3, 1e3), st.floats(0.0, 1.0), st.floats(1.0, 50.0))
