@@ -1,7 +1,9 @@
 """``python -m evaluation.open_arrivals DIR``: measured streams of requests, replayed.
 
-The tables ``open_loop_*`` of DIR by the scheduler and the law of ``planner.replay``. What the host
-adds to a request is left out by model (:func:`planner.lab.validation.e2e_open.handling_of_others`).
+The tables ``open_loop_*`` of DIR, and runs at a rate of its consumer cards, by the scheduler and
+the law of ``planner.replay``. What the host adds to a request, and what a desktop's host has of a
+server's times, is left out by model (:func:`planner.lab.validation.e2e_open.handling_of_others`,
+:func:`planner.lab.validation.open_rates.factor_of_others`).
 Whether a server kept up is what was measured, not what is predicted.
 """
 
@@ -18,6 +20,8 @@ from typing import Any
 from evaluation.pages import moved, publish
 from evaluation.report import table
 from planner.lab.validation.e2e_open import predict_rows
+from planner.lab.validation.e2e_published import predict_rows as published_rows
+from planner.lab.validation.open_rates import RATE
 from planner.lab.validation.open_requests import EACH
 from planner.lab.validation.reader import read_table
 from planner.lab.validation.records import Outcome
@@ -25,8 +29,11 @@ from planner.lab.validation.records import Outcome
 PAGE = Path("docs/evidence/open-arrivals.md")
 RIVALS = Path(__file__).with_name("open_rivals.csv")
 STAGES, REQUESTS = "open_loop_inference_perf", "open_loop_requests"
+RATES = "e2e_consumer_gpus"
 KEEPS_UP = 0.95
 """Of the requests that come, those that a server which keeps up serves in the same time."""
+SOON = 1e3
+"""Milliseconds to a first token beyond which a run that states no more has a queue."""
 QUANTITIES = ("mean", "median", "p90", EACH)
 METRICS = {"itl": "ITL", "tpot": "TPOT", "ttft": "TTFT", "e2e": "E2E"}
 SHOWN = ("mean", "p90")
@@ -109,6 +116,16 @@ def scored_requests(rows: Sequence[Row]) -> list[Scored]:
     return out
 
 
+def scored_rates(rows: Sequence[Row]) -> list[Scored]:
+    """Every mean of a run at a rate."""
+    first = {row["run_id"]: float(row["value"]) for row in rows if row["metric"] == "ttft_mean"}
+    out = []
+    for row, outcome in zip(rows, published_rows(RATES, rows), strict=True):
+        if outcome.predicted is not None and RATE.fullmatch(row["batch_or_concurrency"].strip()):
+            out.append(Scored(outcome, row["run_id"], first[row["run_id"]] <= SOON))
+    return out
+
+
 def keeps_up(rows: Sequence[Row]) -> bool:
     """Whether requests leave about as fast as they come."""
     came = [float(row["arrival_s"]) for row in rows]
@@ -136,7 +153,7 @@ def rivals() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def page(stages: Sequence[Scored], requests: Sequence[Scored]) -> str:
+def page(stages: Sequence[Scored], requests: Sequence[Scored], rates: Sequence[Scored] = ()) -> str:
     """The page: scores of stages that keep up and of those that do not; by model and every figure
     as data."""
     kept = [row for row in stages if row.kept_up]
@@ -170,7 +187,7 @@ def page(stages: Sequence[Scored], requests: Sequence[Scored]) -> str:
             f"{row.outcome.high:.6g}",
             f"{row.outcome.error_percent:+.1f}",
         )
-        for row in (*stages, *requests)
+        for row in (*stages, *requests, *rates)
         if row.outcome.quantity != EACH
     ]
     singles = [row for row in requests if row.outcome.quantity == EACH]
@@ -186,6 +203,11 @@ def page(stages: Sequence[Scored], requests: Sequence[Scored]) -> str:
             "`python -m evaluation.open_arrivals DIR`.",
             "",
             *table(("figure", "wanted", *SCORE, *(f"queue grows: {s}" for s in SCORE)), shown),
+            "Poisson runs on RTX 3090 and 5090 (vLLM 0.12; "
+            "kyuz0/amd-r9700-vllm-toolboxes@18a88f1ce794) that keep up; the share of a server's "
+            "host times that a desktop has is left out by model.",
+            "",
+            *table(("device", "figure", *SCORE), by([r for r in rates if r.kept_up], _device)),
             "Other experiments of the kind (vLLM 0.15.1), as five simulators have them in "
             "[sim-to-real-accuracy-validation]"
             "(https://github.com/inference-sim/sim-to-real-accuracy-validation): median of each, "
@@ -195,7 +217,10 @@ def page(stages: Sequence[Scored], requests: Sequence[Scored]) -> str:
             moved(
                 "open-arrivals-models",
                 "By model, left out by model",
-                table(("model", "figure", *SCORE), by(kept, _model)),
+                table(
+                    ("model", "figure", *SCORE),
+                    by([*kept, *(r for r in rates if r.kept_up)], _model),
+                ),
             ),
             moved(
                 "open-arrivals-requests",
@@ -213,12 +238,17 @@ def _model(row: Scored) -> str:
     return row.outcome.model
 
 
+def _device(row: Scored) -> str:
+    return row.outcome.device
+
+
 def main(directory: str) -> None:
     """Write the page."""
     folder = Path(directory)
-    found = [read_table(folder / f"{name}.csv", folder.resolve()) for name in (STAGES, REQUESTS)]
-    stages, requests = ([dict(row) for row in t.rows or ()] for t in found)
-    publish(PAGE, page(scored_stages(stages), scored_requests(requests)))
+    names = (STAGES, REQUESTS, RATES)
+    found = [read_table(folder / f"{name}.csv", folder.resolve()) for name in names]
+    stages, requests, rates = ([dict(row) for row in t.rows or ()] for t in found)
+    publish(PAGE, page(scored_stages(stages), scored_requests(requests), scored_rates(rates)))
 
 
 if __name__ == "__main__":

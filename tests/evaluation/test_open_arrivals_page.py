@@ -6,9 +6,19 @@ from typing import Any
 
 import pytest
 from lab.validation.test_open_arrivals import STAGE, rows_of
+from lab.validation.test_open_rates import rows_of as published
 
 import planner
-from evaluation.open_arrivals import Score, Scored, by, keeps_up, page, rivals, scored_stages
+from evaluation.open_arrivals import (
+    Score,
+    Scored,
+    by,
+    keeps_up,
+    page,
+    rivals,
+    scored_rates,
+    scored_stages,
+)
 from planner.lab.validation.e2e_open import stage_rows
 from planner.lab.validation.open_runs import replay_of_stage
 from planner.lab.validation.records import Outcome
@@ -66,6 +76,17 @@ def test_a_stage_keeps_up_by_what_was_measured() -> None:
     assert {row.kept_up for row in scored_stages(rows_of(figures=figures))} == {True}
     slow = figures | {"throughput_requests_per_sec": 4.0}
     assert {row.kept_up for row in scored_stages(rows_of(figures=slow))} == {False}
+
+
+def test_runs_at_a_rate_keep_up_where_first_tokens_come_soon() -> None:
+    slow = published({"batch_or_concurrency": "rate 9.0/s"}, {"ttft_mean": 9000.0})
+    rows = [row | {"run_id": "a"} for row in published()] + [row | {"run_id": "b"} for row in slow]
+    found = scored_rates(rows)
+    assert [(row.run, row.kept_up) for row in found] == [("a", True), ("a", True), ("b", False)]
+    text = page([], [], found)
+    assert "| rtx-5090 | TTFT mean | 1 |" in text
+    assert text.count("| a |") == 2
+    assert text.count("| b |") == 1
 
 
 def test_requests_keep_up_where_they_leave_as_they_come() -> None:

@@ -18,6 +18,7 @@ from planner.base.errors import PlannerError
 from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile, Quantity
+from planner.lab.validation.open_rates import RATE, predict_rates
 from planner.lab.validation.published_case import LISTED, PublishedRow, resolve, words
 from planner.lab.validation.published_metric import TIMES
 from planner.lab.validation.records import EXCLUDED, NotCoveredError, Outcome
@@ -66,11 +67,23 @@ class PricedRow:
 
 def predict_rows(table_name: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
     """One outcome a row."""
-    return [_outcome(table_name, i, row) for i, row in enumerate(rows)]
+    given = list(rows)
+    out = [
+        _blank(table_name, i, row)
+        if RATE.fullmatch(row["batch_or_concurrency"].strip())
+        else _outcome(table_name, i, row)
+        for i, row in enumerate(given)
+    ]
+    at_rates = [
+        i for i, row in enumerate(given) if RATE.fullmatch(row["batch_or_concurrency"].strip())
+    ]
+    for outcome in predict_rates([out[i] for i in at_rates], [given[i] for i in at_rates]):
+        out[outcome.row] = outcome
+    return out
 
 
-def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
-    blank = Outcome(
+def _blank(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
+    return Outcome(
         table=table_name,
         row=i,
         metric=row["metric"],
@@ -80,6 +93,10 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
         format=row["w_dtype"] or "bf16",
         regime=LISTED,
     )
+
+
+def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
+    blank = _blank(table_name, i, row)
     try:
         resolved = resolve(row)
         blank = replace(

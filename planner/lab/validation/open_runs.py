@@ -128,9 +128,18 @@ def first_tokens(stage: OpenStage) -> float | None:
     return float(np.nanmean(run.first_seconds - stream.arrival_seconds))
 
 
+def replayed_stage(stage: OpenStage) -> Replayed:
+    """The stage's server by the engine's own rules.
+
+    Raises:
+        NotCoveredError: it would not start.
+    """
+    return stage.server.replayed(stage.isl + stage.osl, stage.isl + stage.osl / 2)
+
+
 def with_handling(stage: OpenStage, handling: float | None) -> Replayed:
     """The stage's server with that handling of requests [s]."""
-    where = stage.server.replayed(stage.isl + stage.osl, stage.isl + stage.osl / 2)
+    where = replayed_stage(stage)
     if handling is None:
         return where
     return replace(where, policy=replace(where.policy, handling_seconds=handling))
