@@ -95,6 +95,7 @@ CSV = (".csv",)
     "hardware_dir",
     "no_learned",
 )
+@options("prefill_workers", "decode_workers", "transfer_bytes_per_s")
 @click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every request.")
 @options("report", "verbose", "assumptions", *PRINTED)
 def replay_command(csv_file: str | None, **given: Any) -> None:

@@ -78,13 +78,7 @@ _SHARE = click.FLOAT
 @click.option(
     "--overlap", is_flag=True, help="Hide expert communication behind a second micro-batch."
 )
-@click.option("--prefill-workers", type=INTEGER, help="Replicas that only run prefill.")
-@click.option("--decode-workers", type=INTEGER, help="Replicas that only decode.")
-@click.option(
-    "--transfer-bytes-per-s",
-    type=NUMBER,
-    help="Bandwidth between the pools per device (default: network).",
-)
+@options("prefill_workers", "decode_workers", "transfer_bytes_per_s")
 @click.option("--cache-tokens", type=INTEGER, help="KV cache capacity of a rank [tokens].")
 @options("anchor", "hardware_dir", "no_learned", *PRINTED)
 def serve_command(**given: Any) -> None:

@@ -232,6 +232,12 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
         show_default=True,
         help="Engine whose kernels and scheduler are used.",
     ),
+    "prefill_workers": click.option(
+        "--prefill-workers", type=INTEGER, help="Replicas that only run prefill."
+    ),
+    "decode_workers": click.option(
+        "--decode-workers", type=INTEGER, help="Replicas that only decode."
+    ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "report": click.option(
         "--report", metavar="FILE", help="Also write a report: FILE.html or FILE.md."

@@ -46,8 +46,8 @@ def run(
     ``progress`` is called now and then with the number of requests that are done. An interrupt ends
     the run early: what was served until then is returned, not ``complete``. ``engine``: ``numba``
     compiles the kernel, ``numpy`` runs it as it stands, with the same results. ``read_elsewhere``:
-    prompts are read, and their first tokens made, by other workers. ``record`` is called with the
-    members of each pass in order of their start; the kernel then runs as it stands.
+    prompts are read by other workers, their caches are here when they arrive. ``record`` is called
+    with the members of each pass in order of their start; the kernel then runs as it stands.
 
     Raises:
         InputError: no rank, a cache or budget that holds nothing, or an unknown router.

@@ -43,8 +43,8 @@ def new_state(
     read_elsewhere: bool,
     room: int,
 ) -> State:
-    """Tables as arrays, for ``room`` passes. ``read_elsewhere``: prompts are read and first tokens
-    made by other workers."""
+    """Tables as arrays, for ``room`` passes. ``read_elsewhere``: prompts are read by other
+    workers."""
     count, units = len(stream), ranks * replicas
     limits = _limits(stream, rules, costs, policy)
     limits[at.RANKS], limits[at.REPLICAS] = ranks, replicas
@@ -158,7 +158,7 @@ def _requests(
         room = np.maximum(rules.context - stream.input_tokens, 1)
         rows[:, at.OUTPUT] = np.minimum(stream.output_tokens, room)
     if read_elsewhere:
-        rows[:, at.MADE], rows[:, at.KNOWN] = 1, stream.input_tokens
+        rows[:, at.KNOWN] = stream.input_tokens
     rows[:, [at.NEXT, at.SLOT]] = -1
     limits[at.NODE_TOKENS] = limits[at.WEIGHT] = 1
     if not limits[at.CACHING] or stream.block_tokens == 0 or not len(stream.blocks):

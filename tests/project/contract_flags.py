@@ -167,6 +167,7 @@ REPLAY_FLAGS = {
 --rate --trace --stages --scheme --plan --arrivals --count --seed --lengths --router --slots-max
 --chunk-tokens --ttft-ms --tpot-ms --e2e-ms --devices --tp --dp --pp --ep --context --isl --osl
 --memory-bytes --kv --engine --hardware-dir --no-learned --csv --report
+--prefill-workers --decode-workers --transfer-bytes-per-s
 """),
 }
 EXPORT_FLAGS = set(

@@ -20,12 +20,13 @@ from planner.planning.pools.given_pools import (
     given_prefill_workers,
     priced_pools,
 )
-from planner.planning.pools.handover import link_between
+from planner.planning.pools.handover import PoolLink, link_between
 from planner.planning.question.engine_choice import NamedByUser, ways_to_serve
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.question import Question, without_time_limits
+from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
@@ -40,6 +41,20 @@ def priced_again(inputs: QuestionInput, plan: Plan) -> Plan:
     Raises:
         InputError: a layout is given, which each pool has for itself.
         InfeasibleError: a pool does not fit, or breaks a limit on time.
+    """
+    pools = plan.deployment
+    assert pools is not None
+    prefill, decode = questions_of_pools(inputs, plan)
+    pools_result = _priced(plan, pools, prefill, decode, exactly=inputs.batch is not None)
+    return given_plan(pools_result, decode)
+
+
+def questions_of_pools(inputs: QuestionInput, plan: Plan) -> tuple[Question, Question]:
+    """The questions to the prefill and to the decode workers of ``plan``.
+
+    Raises:
+        InputError: a layout or a concurrency is given. UnsupportedError: the engine hands no cache
+        over between their pipelines.
     """
     pools = plan.deployment
     assert pools is not None
@@ -62,8 +77,44 @@ def priced_again(inputs: QuestionInput, plan: Plan) -> Plan:
         replace(inputs.given_values, batch=None),
         prefill_side(plan, pools),
     )
-    pools_result = _priced(plan, pools, prefill, decode, exactly=inputs.batch is not None)
-    return given_plan(pools_result, decode)
+    engine = engine_of(decode)
+    why = engine and stages_refusal(engine, pools.prefill.layout.pp, pools.decode.layout.pp)
+    if why:
+        raise no_pools((why,))
+    return prefill, decode
+
+
+def assigned_pools(
+    plan: Plan, prefill: Question, decode: Question
+) -> tuple[SearchResult, SearchResult]:
+    """A prefill and a decode worker of ``plan`` in the formats of each, whatever its times.
+
+    Raises:
+        InfeasibleError: a worker does not fit.
+    """
+    pools = plan.deployment
+    assert pools is not None
+    reading, decoding = (
+        given_assignment(build_model(without_time_limits(question), load_prior()), side)
+        for question, side in ((prefill, prefill_side(plan, pools)), (decode, decode_side(plan)))
+    )
+    return reading, decoding
+
+
+def link_of_pools(
+    plan: Plan, prefill: Question, decode: Question, devices: int, given: float | None = None
+) -> PoolLink:
+    """The link between the pools on ``devices`` in all: the one that is ``given``, or was for the
+    plan.
+
+    Raises:
+        InputError: as :func:`planner.planning.pools.handover.link_between`.
+    """
+    pools = plan.deployment
+    assert pools is not None
+    if given is None and pools.transfer.link == GIVEN_LINK:
+        given = pools.transfer.bytes_per_second
+    return link_between(prefill, replace(decode, sizes=(devices,)), given)
 
 
 def _prefill_device(
@@ -86,15 +137,7 @@ def side_question(inputs: QuestionInput, given_values: GivenValues, side: Plan) 
 def _priced(
     plan: Plan, pools: DeploymentInfo, prefill: Question, decode: Question, *, exactly: bool
 ) -> PoolsResult:
-    """Both pools at the rate that they keep.
-
-    Raises:
-        UnsupportedError: the engine hands no cache over between their pipelines.
-    """
-    engine = engine_of(decode)
-    why = engine and stages_refusal(engine, pools.prefill.layout.pp, pools.decode.layout.pp)
-    if why:
-        raise no_pools((why,))
+    """Both pools at the rate that they keep."""
     cost_model = build_model(without_time_limits(prefill), load_prior())
     two = build_model(without_time_limits(decode), load_prior())
     reading = given_prefill_workers(
@@ -103,15 +146,8 @@ def _priced(
     decoding = given_decode_workers(
         given_assignment(two, decode_side(plan)), pools.kv, exactly=exactly
     )
-    question = replace(
-        decode,
-        sizes=(pools.prefill.workers * reading.devices + pools.decode.workers * decoding.devices,),
-    )
-    link = link_between(
-        prefill,
-        question,
-        pools.transfer.bytes_per_second if pools.transfer.link == GIVEN_LINK else None,
-    )
+    devices = pools.prefill.workers * reading.devices + pools.decode.workers * decoding.devices
+    link = link_of_pools(plan, prefill, decode, devices)
     return priced_pools(
         reading,
         decoding,

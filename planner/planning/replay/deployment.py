@@ -59,8 +59,10 @@ def deployed(
     plan: Plan | None,
     slots_max: int | None,
     chunk_tokens: int | None,
+    workers: int | None = None,
 ) -> Replayed:
-    """The deployment of an assignment that serves ``stream``."""
+    """The deployment of an assignment that serves ``stream``; so many ``workers`` of one of two
+    pools where they are given."""
     model, question = result.space.model, result.space.model.question
     priced = price(result.space, result.candidate, result.segments)
     layout = priced.layout
@@ -106,11 +108,11 @@ def deployed(
     return Replayed(
         assignment,
         layout,
-        kind_of(model, priced),
+        kind_of(model, priced, pooled=workers is not None),
         costs,
         rules,
         loop.policy,
-        question.replicas(layout.ranks),
+        question.replicas(layout.ranks) if workers is None else workers,
         loop.engine,
         (
             *(note for note in loop.notes if note.key not in OF_LOOPS),

@@ -14,10 +14,16 @@ Array = NDArray[np.float64]
 INTERVALS = 120
 
 
-def over_time(stream: RequestStream, served: ServedRequests) -> OverTime:
-    """The replay on :data:`INTERVALS` intervals from the first arrival to the last token."""
+def interval_ends(stream: RequestStream, served: ServedRequests) -> Array:
+    """:data:`INTERVALS` intervals from the first arrival to the last token: their ends [s]."""
     last = np.nanmax(served.last_seconds, initial=float(stream.arrival_seconds[-1]))
-    ends = np.linspace(0.0, max(float(last), 1e-9), INTERVALS + 1)[1:]
+    return np.linspace(0.0, max(float(last), 1e-9), INTERVALS + 1)[1:]
+
+
+def over_time(stream: RequestStream, served: ServedRequests, *, apart: bool = False) -> OverTime:
+    """The replay on its intervals; ``apart``: passes make the first token of a request as well, as
+    prompts were read elsewhere."""
+    ends = interval_ends(stream, served)
     width = float(ends[0])
     place = np.clip((served.start_seconds // width).astype(np.int64), 0, INTERVALS - 1)
     busy = served.pass_seconds
@@ -28,7 +34,9 @@ def over_time(stream: RequestStream, served: ServedRequests) -> OverTime:
         return np.asarray(sums, dtype=np.float64)
 
     spent = np.maximum(of_passes(busy), 1e-30)
-    tokens = of_passes(served.decoding.astype(np.float64)) + _first_tokens(served, width)
+    tokens = of_passes(served.decoding.astype(np.float64))
+    if not apart:
+        tokens = tokens + _first_tokens(served, width)
     came = np.clip((stream.arrival_seconds // width).astype(np.int64), 0, INTERVALS - 1)
     ttft = served.first_seconds - stream.arrival_seconds
     medians = [ttft[(came == i) & ~np.isnan(ttft)] for i in range(INTERVALS)]

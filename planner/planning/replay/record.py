@@ -120,12 +120,52 @@ class OverTime:
 
 
 @cached_record
+class PoolRun:
+    """``workers`` of ``device`` in a ``layout``. ``busy``: share of the time from the first arrival
+    to the last token in which they run passes; ``cache_share`` of a rank's tokens that passes hold
+    (of prefill workers the prompts that they read), on average and ``most_cache_share``;
+    ``waiting`` requests on average, ``preemptions`` in all. ``max_sequences`` that run, ``token_budget`` of a pass and
+    ``cache_tokens`` are those of one attention rank. ``busy_over_time`` and ``cache_over_time`` [n]
+    on the intervals of the replay."""
+
+    device: str
+    workers: int
+    layout: LayoutInfo
+    max_sequences: int
+    token_budget: int
+    cache_tokens: int
+    busy: float
+    cache_share: float
+    most_cache_share: float
+    waiting: float
+    preemptions: int
+    busy_over_time: tuple[float, ...]
+    cache_over_time: tuple[float, ...]
+
+
+@cached_record
+class PoolsRun:
+    """The pools of a replay, ``prefill`` and ``decode``. ``transfer_bytes`` of a prompt's cache on average, which takes
+    ``transfer_seconds`` from the end of its prefill with the wait for the ``link`` of
+    ``bytes_per_second`` (each device)."""
+
+    prefill: PoolRun
+    decode: PoolRun
+    transfer_bytes: float
+    transfer_seconds: float
+    link: str
+    bytes_per_second: float
+
+
+@cached_record
 class ReplayResult:
     """``requests`` that were served, and ``rejected`` ones; ``complete``: no interrupt stopped the
     replay. ``percentiles`` of their times; ``output_tokens_per_second`` from the first arrival to
     the last token; ``goodput``: requests a second within all limits that are given (None: none is);
     ``preemptions``; ``prefix_hit_rate`` of prompt tokens. ``saturated``: more come than are served,
-    ``saturation`` says by how much. ``stages`` of the load, and the run ``over_time``."""
+    ``saturation`` says by how much. ``stages`` of the load, and the run ``over_time``. ``pools``:
+    where prefill and decode workers are apart; then decode workers are meant elsewhere, and
+    ``waiting`` is for prefill workers."""
 
     requests: int
     rejected: int
@@ -139,6 +179,7 @@ class ReplayResult:
     saturation: Saturation | None
     stages: tuple[ReplayStage, ...]
     over_time: OverTime
+    pools: PoolsRun | None
 
 
 @with_former_methods

@@ -28,6 +28,15 @@ from planner.planning.replay.load import (
     offered_load,
 )
 from planner.planning.replay.over_time import over_time
+from planner.planning.replay.pool_runs import pools_run
+from planner.planning.replay.pools import (
+    PoolCounts,
+    ReplayedPools,
+    deployed_pools,
+    pool_notes,
+    pooled_workers,
+)
+from planner.planning.replay.rates import Limits, good_rate, output_rate
 from planner.planning.replay.record import (
     SCHEMA_VERSION,
     ReplayAnswer,
@@ -38,15 +47,7 @@ from planner.planning.replay.record import (
 )
 from planner.planning.replay.request_table import RequestTable
 from planner.planning.replay.request_times import request_times
-from planner.planning.replay.runs import (
-    Limits,
-    Routing,
-    Runs,
-    good_rate,
-    output_rate,
-    served,
-    three_runs,
-)
+from planner.planning.replay.runs import Routing, Runs, served, three_runs
 from planner.planning.replay.saturation import is_saturated, offered_rate, saturation
 from planner.planning.serving.notes import serving_notes
 from planner.planning.serving.serve import assigned
@@ -70,6 +71,9 @@ class _Wanted:
     slots_max: int | None
     chunk_tokens: int | None
     router: str
+    prefill_workers: int | None
+    decode_workers: int | None
+    transfer_bytes_per_s: float | None
     progress: Callable[[int, int], None] | None
 
 
@@ -89,6 +93,9 @@ def replay(
     slots_max: int | None = None,
     chunk_tokens: int | None = None,
     router: str = LEAST_LOADED,
+    prefill_workers: int | None = None,
+    decode_workers: int | None = None,
+    transfer_bytes_per_s: float | None = None,
     scheme: str | None = None,
     kv: str = BF16,
     devices: int | None = None,
@@ -115,7 +122,9 @@ def replay(
     (``"600s@5/s,600s@10/s"``), or as a ``trace`` has them: the deployment of ``scheme`` (default:
     the published checkpoint) or of ``plan`` runs them pass by pass, as its engine schedules.
 
-    Limits on TTFT, TPOT and E2E [s] count in the goodput alone. Equal ``seed``s give equal answers.
+    ``prefill_workers`` and ``decode_workers`` split it into pools of workers of its layout; a plan
+    in pools has its own. Limits on TTFT, TPOT and E2E [s] count in the goodput alone. Equal
+    ``seed``s give equal answers.
 
     Args:
         arrivals: ``poisson``, ``constant``, ``gamma:CV`` or ``burst``.
@@ -123,12 +132,12 @@ def replay(
         slots_max: requests that an attention rank runs at most (default: the engine's).
         chunk_tokens: tokens of a pass at most (default: the engine's).
         router: how replicas share requests: ``least-loaded``, ``round-robin`` or ``random``.
+        transfer_bytes_per_s: of each device between the pools (default: its link or network).
         progress: called with the numbers of requests that were served so far, and in all, of each
             replay.
 
     Raises:
-        InputError: no load, a value out of range. UnsupportedError: a plan of pools.
-        InfeasibleError: it does not fit.
+        InputError: no load, a value out of range. InfeasibleError: it does not fit.
     """
     own = [f.name for f in fields(_Wanted)]
     given = locals()
@@ -153,22 +162,26 @@ def _replayed(inputs: QuestionInput, wanted: _Wanted) -> ReplayAnswer:
     inputs = replace(
         inputs, engine=engine, ttft_seconds=None, tpot_seconds=NO_LIMIT, e2e_seconds=None
     )
-    result = assigned(inputs)
+    pools = pooled_workers(
+        inputs,
+        PoolCounts(wanted.prefill_workers, wanted.decode_workers, wanted.transfer_bytes_per_s),
+    )
+    result = assigned(inputs) if pools is None else pools.decode.result
     question = result.space.model.question
     work = question.workload
     load = load or offered_load(given, work.isl, work.osl, work.prefix_hit_rate)
-    where = deployed(
-        result,
-        load.stream,
-        engine,
-        plan=inputs.plan,
-        slots_max=wanted.slots_max,
-        chunk_tokens=wanted.chunk_tokens,
-    )
+    most = {"slots_max": wanted.slots_max, "chunk_tokens": wanted.chunk_tokens}
+    where: Replayed | ReplayedPools
+    if pools is None:
+        where = deployed(result, load.stream, engine, plan=inputs.plan, **most)
+        taken = where.notes
+    else:
+        where = deployed_pools(pools, load.stream, engine, **most)
+        taken = pool_notes(where)
     placed = any(v is not None for v in (inputs.tp, inputs.dp, inputs.pp, inputs.ep, inputs.plan))
     notes = (
         *serving_notes(question, candidates=None if placed else result.candidates),
-        *where.notes,
+        *taken,
         *load.notes,
     )
     scheme = inputs.scheme or ("plan" if inputs.plan else "as released")
@@ -185,7 +198,7 @@ def _replayed(inputs: QuestionInput, wanted: _Wanted) -> ReplayAnswer:
 
 
 def replay_result(
-    where: Replayed, load: OfferedLoad, limits: Limits, runs: Runs, how: Routing
+    where: Replayed | ReplayedPools, load: OfferedLoad, limits: Limits, runs: Runs, how: Routing
 ) -> ReplayResult:
     """What became of the load; where its queue grew, also slower ones that may hold."""
     stream = runs.stream
@@ -214,7 +227,8 @@ def replay_result(
         beyond is not None,
         beyond,
         tuple(_stage(stage, stream, runs, of) for stage in load.stages),
-        over_time(stream, middle),
+        over_time(stream, middle, apart=runs.pools is not None),
+        pools_run(where, stream, runs.pools) if isinstance(where, ReplayedPools) else None,
     )
 
 
@@ -254,20 +268,25 @@ def _with_lengths(inputs: QuestionInput, stream: RequestStream) -> QuestionInput
     )
 
 
-def _question(where: Replayed, scheme: str, limits: Limits) -> ReplayQuestion:
-    question, layout = where.plan.model.question, where.layout
+def _question(where: Replayed | ReplayedPools, scheme: str, limits: Limits) -> ReplayQuestion:
+    """The deployment; of pools the decode workers', but all devices."""
+    answers = where.decode if isinstance(where, ReplayedPools) else where
+    devices = answers.replicas * answers.layout.ranks
+    if isinstance(where, ReplayedPools):
+        devices += where.prefill.replicas * where.prefill.layout.ranks
+    question, layout = answers.plan.model.question, answers.layout
     return ReplayQuestion(
         question.spec.id,
         question.device.id,
-        where.replicas * layout.ranks,
+        devices,
         scheme,
         ", ".join(question.kv),
-        where.engine,
-        LayoutInfo(layout.tp, layout.dp, layout.pp, layout.ep, where.replicas),
-        where.rules.context,
-        where.rules.max_sequences,
-        where.rules.token_budget,
-        where.rules.cache_tokens,
+        answers.engine,
+        LayoutInfo(layout.tp, layout.dp, layout.pp, layout.ep, answers.replicas),
+        answers.rules.context,
+        answers.rules.max_sequences,
+        answers.rules.token_budget,
+        answers.rules.cache_tokens,
         limits,
     )
 

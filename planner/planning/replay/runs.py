@@ -11,13 +11,17 @@ from planner.base.records import record
 from planner.planning.plan.evidence import Evidence
 from planner.planning.price.plan_kinds import evidence_here
 from planner.planning.replay.deployment import Replayed, at_interval_ends, kind_at
+from planner.planning.replay.pools import ReplayedPools, worker_pool
+from planner.planning.replay.rates import in_flight, mean_batch
 from planner.requests.stream import RequestStream
+from planner.scheduler.costs import StepCosts
+from planner.scheduler.pools import PooledRequests, run_pools
 from planner.scheduler.rules import LEAST_LOADED
 from planner.scheduler.run import run
 from planner.scheduler.served import ServedRequests
 
-Limits = Mapping[str, float]
-"""Seconds that a request may take, by ``ttft``, ``tpot`` and ``e2e``."""
+METRICS = ("ttft", "tpot", "throughput")
+"""Of served deployments, what is known of each kind."""
 
 
 @record
@@ -31,10 +35,32 @@ class Routing:
 
 
 @record
+class Played:
+    """What became of ``requests``, and in which of two ``pools``; ``until`` [s]: where an interrupt
+    ended it, else infinite."""
+
+    requests: ServedRequests
+    until: float
+    pools: PooledRequests | None = None
+
+
+@record
+class Ends:
+    """A deployment with passes at the lower (``fast``) and the upper end (``slow``) of their 80 %
+    interval, the ``basis`` of it, and the ``evidence`` for each metric."""
+
+    fast: Replayed | ReplayedPools
+    slow: Replayed | ReplayedPools
+    basis: str
+    evidence: Mapping[str, Evidence]
+
+
+@record
 class Runs:
     """What was served with passes as priced (``middle``), and at the lower (``fast``) and the upper
     end (``slow``) of their 80 % interval. ``basis`` of their times; ``evidence`` by metric.
-    ``stream``: the requests that came until it ended. ``complete``: no interrupt ended a run early;
+    ``stream``: the requests that came until it ended; ``pools``: where each was served, as priced.
+    ``complete``: no interrupt ended a run early;
     else the ends have the times of ``middle``, longer as passes are, for no queue was replayed with
     them."""
 
@@ -44,6 +70,7 @@ class Runs:
     slow: ServedRequests
     basis: str
     evidence: Mapping[str, Evidence]
+    pools: PooledRequests | None = None
     complete: bool = True
 
     @property
@@ -52,10 +79,22 @@ class Runs:
         return self.middle, self.fast, self.slow
 
 
-def served(where: Replayed, stream: RequestStream, how: Routing) -> ServedRequests:
-    """``stream`` through all replicas."""
+def play(where: Replayed | ReplayedPools, stream: RequestStream, how: Routing) -> Played:
+    """``stream`` through all replicas, or through both pools."""
     told, count = how.progress, len(stream)
-    return run(
+    progress = None if told is None else lambda done: told(done, count)
+    if isinstance(where, ReplayedPools):
+        pooled = run_pools(
+            stream,
+            worker_pool(where.prefill),
+            worker_pool(where.decode),
+            where.transfer_seconds(stream.input_tokens),
+            router=how.router,
+            seed=how.seed,
+            progress=progress,
+        )
+        return Played(pooled.requests, pooled.until, pooled)
+    served = run(
         stream,
         where.rules,
         where.costs,
@@ -64,34 +103,69 @@ def served(where: Replayed, stream: RequestStream, how: Routing) -> ServedReques
         replicas=where.replicas,
         router=how.router,
         seed=how.seed,
-        progress=None if told is None else lambda done: told(done, count),
+        progress=progress,
+    )
+    last = float(served.start_seconds[-1] + served.pass_seconds[-1]) if len(served.waiting) else 0.0
+    return Played(served, np.inf if served.complete else last)
+
+
+def served(where: Replayed | ReplayedPools, stream: RequestStream, how: Routing) -> ServedRequests:
+    """What became of ``stream``."""
+    return play(where, stream, how).requests
+
+
+def three_runs(where: Replayed | ReplayedPools, stream: RequestStream, how: Routing) -> Runs:
+    """``stream`` three times, by the same draws, so that queues widen intervals as they would."""
+    played = play(where, stream, how)
+    ends = ends_of(where, stream, played)
+    middle = played.requests
+    if middle.complete:
+        lower = play(ends.fast, stream, how).requests
+        upper = play(ends.slow, stream, how).requests if lower.complete else lower
+        if upper.complete:
+            return Runs(stream, middle, lower, upper, ends.basis, ends.evidence, played.pools)
+    stream, middle = _until(stream, middle, played.until)
+    lower, upper = (
+        _stretched(stream, middle, *_longer(where, end)) for end in (ends.fast, ends.slow)
+    )
+    return Runs(
+        stream, middle, lower, upper, ends.basis, ends.evidence, played.pools, complete=False
     )
 
 
-def three_runs(where: Replayed, stream: RequestStream, how: Routing) -> Runs:
-    """``stream`` three times, by the same draws, so that queues widen intervals as they would."""
-    middle = served(where, stream, how)
-    requests = in_flight(stream, middle) / where.replicas
-    fast, slow, basis = at_interval_ends(where, mean_batch(middle), requests, stream)
-    question, kind = where.plan.model.question, kind_at(where, requests)
-    evidence = {
-        name: evidence_here(question, kind, name) for name in ("ttft", "tpot", "throughput")
+def ends_of(where: Replayed | ReplayedPools, stream: RequestStream, played: Played) -> Ends:
+    """Both ends of the interval of its passes, by the batches that it ran."""
+    requests = in_flight(stream, played.requests)
+    if isinstance(where, Replayed):
+        requests /= where.replicas
+        batch = mean_batch(played.requests) / where.layout.dp
+        fast, slow, basis = at_interval_ends(where, batch, requests, stream)
+        kinds = dict.fromkeys(METRICS, where)
+        return Ends(fast, slow, basis, _evidence(kinds, requests))
+    assert played.pools is not None
+    reading, decoding = where.prefill, where.decode
+    batch = mean_batch(played.pools.decode) / decoding.layout.dp
+    fast_reads, slow_reads, _ = at_interval_ends(reading, 1.0, requests, stream)
+    fast, slow, basis = at_interval_ends(decoding, batch, requests, stream)
+    return Ends(
+        replace(where, prefill=fast_reads, decode=fast),
+        replace(where, prefill=slow_reads, decode=slow),
+        basis,
+        _evidence(dict.fromkeys(METRICS, decoding) | {"ttft": reading}, requests),
+    )
+
+
+def _evidence(where: Mapping[str, Replayed], requests: float) -> dict[str, Evidence]:
+    return {
+        name: evidence_here(one.plan.model.question, kind_at(one, requests), name)
+        for name, one in where.items()
     }
-    if middle.complete:
-        lower = served(fast, stream, how)
-        upper = served(slow, stream, how) if lower.complete else lower
-        if upper.complete:
-            return Runs(stream, middle, lower, upper, basis, evidence)
-    stream, middle = _until_its_end(stream, middle)
-    lower, upper = (_stretched(stream, middle, *_longer(where, end)) for end in (fast, slow))
-    return Runs(stream, middle, lower, upper, basis, evidence, complete=False)
 
 
-def _until_its_end(
-    stream: RequestStream, served: ServedRequests
+def _until(
+    stream: RequestStream, served: ServedRequests, end: float
 ) -> tuple[RequestStream, ServedRequests]:
-    """The requests that came before the last pass ended, and what became of them."""
-    end = float(served.start_seconds[-1] + served.pass_seconds[-1]) if len(served.waiting) else 0.0
+    """The requests that came before ``end`` [s], and what became of them."""
     count = max(int(np.searchsorted(stream.arrival_seconds, end, side="right")), 1)
     until = slice(count)
     return (
@@ -116,10 +190,18 @@ def _until_its_end(
     )
 
 
-def _longer(where: Replayed, end: Replayed) -> tuple[float, float]:
+def _longer(where: Replayed | ReplayedPools, end: Replayed | ReplayedPools) -> tuple[float, float]:
     """How many times as long decode steps and prompts are at an ``end``."""
-    step = end.costs.decode.sum() / where.costs.decode.sum()
-    return float(step), float(end.costs.mixed.sum() / where.costs.mixed.sum())
+    step = _decoding(end).decode.sum() / _decoding(where).decode.sum()
+    return float(step), float(_reading(end).mixed.sum() / _reading(where).mixed.sum())
+
+
+def _decoding(where: Replayed | ReplayedPools) -> StepCosts:
+    return (where.decode if isinstance(where, ReplayedPools) else where).costs
+
+
+def _reading(where: Replayed | ReplayedPools) -> StepCosts:
+    return (where.prefill if isinstance(where, ReplayedPools) else where).costs
 
 
 def _stretched(
@@ -135,42 +217,3 @@ def _stretched(
         scheduled_seconds=came + (served.scheduled_seconds - came) * prompt,
         pass_seconds=served.pass_seconds * np.where(served.prompt_tokens > 0, prompt, step),
     )
-
-
-def mean_batch(served: ServedRequests) -> float:
-    """Sequences that a pass decodes, weighed by its time."""
-    busy = float(served.pass_seconds.sum())
-    return float(served.pass_seconds @ served.decoding) / busy if busy else 1.0
-
-
-def in_flight(stream: RequestStream, served: ServedRequests) -> float:
-    """Requests in flight on average, from the first arrival to the last token (Little's law)."""
-    done = ~np.isnan(served.last_seconds)
-    if not done.any():
-        return 1.0
-    inside = float((served.last_seconds - stream.arrival_seconds)[done].sum())
-    return inside / _seconds(stream, served)
-
-
-def output_rate(stream: RequestStream, served: ServedRequests) -> float:
-    """Output tokens/s from the first arrival to the last token."""
-    done = ~np.isnan(served.last_seconds)
-    return float(served.made_tokens[done].sum()) / _seconds(stream, served)
-
-
-def good_rate(stream: RequestStream, served: ServedRequests, limits: Limits) -> float:
-    """Requests/s that kept all ``limits``, from the first arrival to the last token."""
-    done = ~np.isnan(served.last_seconds)
-    came, tokens = stream.arrival_seconds[done], np.maximum(served.made_tokens[done] - 1, 1)
-    first, last = served.first_seconds[done], served.last_seconds[done]
-    times = {"ttft": first - came, "tpot": (last - first) / tokens, "e2e": last - came}
-    kept = np.ones(len(came), dtype=bool)
-    for name, most in limits.items():
-        kept &= times[name] <= most
-    return float(kept.sum()) / _seconds(stream, served)
-
-
-def _seconds(stream: RequestStream, served: ServedRequests) -> float:
-    """From the first arrival to the last token [s]; to the last arrival where none left."""
-    last = np.nanmax(served.last_seconds, initial=float(stream.arrival_seconds[-1]))
-    return max(float(last) - float(stream.arrival_seconds[0]), 1e-9)

@@ -71,14 +71,7 @@ def check_loop(loop: Loop) -> None:
         raise InputError("an acceptance rate without a draft", hint="give --draft-tokens")
     if loop.draft_layers is not None and not loop.draft_tokens:
         raise InputError("the cost of a drafted token without a draft", hint="give --draft-tokens")
-    if (loop.prefill_workers is None) != (loop.decode_workers is None):
-        raise InputError(
-            "one pool without the other", hint="give --prefill-workers and --decode-workers"
-        )
-    if loop.transfer_bytes_per_s is not None and loop.prefill_workers is None:
-        raise InputError(
-            "a link between pools without pools", hint="give --prefill-workers and --decode-workers"
-        )
+    check_pool_flags(loop.prefill_workers, loop.decode_workers, loop.transfer_bytes_per_s)
     if loop.prefill_workers is not None and loop.concurrency is None:
         raise InputError("pools without a concurrency", hint="give --concurrency")
     if loop.scheduler is not None and loop.scheduler not in SCHEDULERS:
@@ -91,6 +84,24 @@ def check_loop(loop: Loop) -> None:
         value = getattr(loop, name)
         if value is not None and not 0 <= value < 1e9:
             raise InputError(f"{name} = {value:g}", hint="microseconds, 0 or more")
+
+
+def check_pool_flags(
+    prefill_workers: int | None, decode_workers: int | None, transfer_bytes_per_s: float | None
+) -> None:
+    """Refuse a pool without the other, and a link without pools.
+
+    Raises:
+        InputError: it is.
+    """
+    if (prefill_workers is None) != (decode_workers is None):
+        raise InputError(
+            "one pool without the other", hint="give --prefill-workers and --decode-workers"
+        )
+    if transfer_bytes_per_s is not None and prefill_workers is None:
+        raise InputError(
+            "a link between pools without pools", hint="give --prefill-workers and --decode-workers"
+        )
 
 
 @record

@@ -136,9 +136,18 @@ def assigned(inputs: QuestionInput) -> SearchResult:
     plan = inputs.plan
     if plan is None:
         return price_uniform(inputs, inputs.scheme)
+    check_formats(inputs)
+    return price_plan(inputs, replace(plan, speculation=None))
+
+
+def check_formats(inputs: QuestionInput) -> None:
+    """Refuse formats beside a plan, which has its own.
+
+    Raises:
+        InputError: a scheme or a cache is given.
+    """
     if inputs.scheme is not None or inputs.given_values.kv is not None:
         raise InputError("scheme or kv and plan exclude each other", hint="leave one out")
-    return price_plan(inputs, replace(plan, speculation=None))
 
 
 def _assignment(result: SearchResult) -> Assignment:

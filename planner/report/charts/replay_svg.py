@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from planner.planning.replay.record import ReplayAnswer
 from planner.report.charts.chart import (
@@ -20,6 +20,8 @@ from planner.report.charts.drawing import drawn
 from planner.report.charts.records import axis_ticks, number_text
 from planner.report.phrases import Phrases
 
+Line = tuple[str, Sequence[float | None]]
+"""What it is called, nothing where it is alone, and its values."""
 WIDTH = 720.0
 SECOND = 1.0
 """Seconds from which TTFT is drawn in seconds."""
@@ -46,12 +48,9 @@ def replay_charts(t: Phrases, answer: ReplayAnswer) -> tuple[Chart, ...]:
             t("figure.requests_y"),
             ((t("figure.waiting"), found.waiting), (t("figure.running"), found.decoding)),
         ),
-        _chart(
-            t,
-            answer,
-            "cache",
-            t("figure.cache_y"),
-            (("", [100 * share for share in found.cache_share]),),
+        *(
+            _chart(t, answer, name, t(f"figure.{name}_y"), lines)
+            for name, lines in _shares(t, answer)
         ),
         _chart(t, answer, "rate", t("figure.rate_y"), (("", found.output_tokens_per_second),)),
     ]
@@ -60,12 +59,27 @@ def replay_charts(t: Phrases, answer: ReplayAnswer) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
+def _shares(t: Phrases, answer: ReplayAnswer) -> Iterator[tuple[str, list[Line]]]:
+    """Shares of the cache [%]; of two pools for each, and of the time in which it runs passes."""
+    pools = answer.replay.pools
+    if pools is None:
+        yield "cache", [("", _percent(answer.replay.over_time.cache_share))]
+        return
+    both = ((t("figure.prefill"), pools.prefill), (t("figure.decode"), pools.decode))
+    yield "busy", [(name, _percent(pool.busy_over_time)) for name, pool in both]
+    yield "cache", [(name, _percent(pool.cache_over_time)) for name, pool in both]
+
+
+def _percent(shares: Sequence[float]) -> list[float]:
+    return [100 * share for share in shares]
+
+
 def _chart(
     t: Phrases,
     answer: ReplayAnswer,
     name: str,
     y_title: str,
-    lines: Sequence[tuple[str, Sequence[float | None]]],
+    lines: Sequence[Line],
 ) -> Chart:
     found = answer.replay.over_time
     marks: list[Mark] = [
@@ -83,7 +97,9 @@ def _chart(
         colour, kind = (PLAIN, "line f0") if n == 0 else (OWN, "line f2")
         marks.append(PointMarks(places, colour, "", line="-", width=1.8, kind=kind))
         if called:
-            top = max(places, key=lambda place: place[1])
+            most = max(value for _, value in places)
+            tops = [place for place in places if place[1] == most]
+            top = tops[len(tops) // 2]
             marks.append(
                 Words(*top, called, 8, colour, offset=(4, 5), beside=True, kind=f"label t{n}")
             )

@@ -9,6 +9,7 @@ from planner.planning.replay.record import ReplayAnswer
 from planner.report.phrases import Phrases, phrases_on
 from planner.report.view.answer_facts import degrees_text, evidence_words, names_read
 from planner.report.view.record import Block, Fact, Section, View
+from planner.report.view.replay_pools import pool_facts, preempted
 from planner.report.view.replay_tables import exact_times, over_time, stages, times
 from planner.report.view.verb_words import capital, notes_view, shared_word, verb_phrases, word
 from planner.report.words import NAMES
@@ -27,7 +28,7 @@ def replay_view(answer: ReplayAnswer, lang: str, *, hints: bool = True) -> View:
         Fact(own("fact.throughput"), _throughput(own, answer)),
         Fact(own("fact.goodput"), _goodput(own, answer)),
         Fact(own("fact.queue"), _queue(own, answer)),
-        Fact(own("fact.cache"), _cache(own, answer)),
+        *(pool_facts(t, own, answer) if answer.replay.pools else _cache(own, answer)),
         Fact(t("plan.setup"), _setup(t, own, answer)),
         Fact(t("plan.assumed"), own("list.join").join(_assumed(t, own, answer))),
     )
@@ -156,17 +157,18 @@ def _queue(own: Phrases, answer: ReplayAnswer) -> str:
     )
 
 
-def _cache(own: Phrases, answer: ReplayAnswer) -> str:
+def _cache(own: Phrases, answer: ReplayAnswer) -> Iterator[Fact]:
     result, count = answer.replay, answer.replay.preemptions
     shares = result.over_time.cache_share
-    return own(
+    text = own(
         "text.cache",
         tokens=f"{answer.question.cache_tokens:,}",
         mean=f"{sum(shares) / len(shares):.0%}",
         most=f"{max(shares):.0%}",
         hits=f"{result.prefix_hit_rate:.0%}",
-        preempted=own("text.preempted", n=f"{count:,}") if count else own("text.not_preempted"),
+        preempted=preempted(own, count),
     )
+    yield Fact(own("fact.cache"), text)
 
 
 def _setup(t: Phrases, own: Phrases, answer: ReplayAnswer) -> str:
@@ -176,7 +178,9 @@ def _setup(t: Phrases, own: Phrases, answer: ReplayAnswer) -> str:
     first = own(
         "text.setup",
         engine=own("text.no_engine") if name == ANY_ENGINE else engine,
-        layout=degrees_text(t, asked.layout) or own("head.single"),
+        layout=own("head.pools")
+        if result.pools
+        else degrees_text(t, asked.layout) or own("head.single"),
         scheme=word(own, "scheme", asked.scheme),
         kv=asked.kv,
         slots=f"{asked.max_sequences:,}",
