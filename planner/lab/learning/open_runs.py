@@ -26,8 +26,9 @@ from planner.planning.price.served_sigmas import Z80
 from planner.planning.question.input import QuestionInput
 from planner.planning.replay.deployment import Replayed, deployed, kind_at
 from planner.planning.replay.estimates import EstimateMaker
+from planner.planning.replay.rates import in_flight, output_rate
 from planner.planning.replay.request_times import RequestTimes, request_times
-from planner.planning.replay.runs import Routing, Runs, in_flight, output_rate, three_runs
+from planner.planning.replay.runs import Routing, Runs, three_runs
 from planner.planning.serving.serve import assigned
 from planner.requests.arrivals import CONSTANT, arrival_times
 from planner.requests.stream import RequestStream, plain_stream

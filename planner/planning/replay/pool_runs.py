@@ -49,12 +49,12 @@ def _prompts_held(where: Replayed, pooled: PooledRequests) -> Array:
 
 
 def _run_of_pool(
-    where: Replayed, served: ServedRequests, held: Array, waits: Array, ends: Array
+    where: Replayed, served: ServedRequests, cache: Array, waits: Array, ends: Array
 ) -> PoolRun:
-    """A pool whose passes hold a share ``held`` [S] of the cache, and whose requests waited so long
+    """A pool whose passes hold a share ``cache`` [S] of the cache, and whose requests waited so long
     each [s]; Little's law makes numbers of them."""
     seconds, layout = float(ends[-1]), where.layout
-    busy, cache = _shares(served, held, ends, where.replicas)
+    busy, in_use = _shares(served, cache, ends, where.replicas)
     spent = float(served.pass_seconds.sum()) / (seconds * where.replicas)
     return PoolRun(
         where.plan.model.question.device.id,
@@ -64,12 +64,12 @@ def _run_of_pool(
         where.rules.token_budget,
         where.rules.cache_tokens,
         min(spent, 1.0),
-        float(cache.mean()),
-        float(held.max(initial=0.0)),
+        float(in_use.mean()),
+        float(cache.max(initial=0.0)),
         float(np.nansum(waits)) / seconds,
         int(served.preempted.sum()),
         tuple(busy.tolist()),
-        tuple(cache.tolist()),
+        tuple(in_use.tolist()),
     )
 
 

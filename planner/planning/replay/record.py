@@ -124,9 +124,9 @@ class PoolRun:
     """``workers`` of ``device`` in a ``layout``. ``busy``: share of the time from the first arrival
     to the last token in which they run passes; ``cache_share`` of a rank's tokens that passes hold
     (of prefill workers the prompts that they read), on average and ``most_cache_share``;
-    ``waiting`` requests on average, ``preemptions`` in all. ``max_sequences`` that run, ``token_budget`` of a pass and
-    ``cache_tokens`` are those of one attention rank. ``busy_over_time`` and ``cache_over_time`` [n]
-    on the intervals of the replay."""
+    ``waiting`` requests on average, ``preemptions`` in all. ``max_sequences`` that run,
+    ``token_budget`` of a pass and ``cache_tokens`` are those of one attention rank.
+    ``busy_over_time`` and ``cache_over_time`` [n] on the intervals of the replay."""
 
     device: str
     workers: int
@@ -145,9 +145,9 @@ class PoolRun:
 
 @cached_record
 class PoolsRun:
-    """The pools of a replay, ``prefill`` and ``decode``. ``transfer_bytes`` of a prompt's cache on average, which takes
-    ``transfer_seconds`` from the end of its prefill with the wait for the ``link`` of
-    ``bytes_per_second`` (each device)."""
+    """The pools of a replay, ``prefill`` and ``decode``. A prompt's cache is ``transfer_bytes`` on
+    average and takes ``transfer_seconds`` from the end of its prefill, with the wait for the
+    ``link`` of ``bytes_per_second`` (each device)."""
 
     prefill: PoolRun
     decode: PoolRun
