@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from planner.lab.learning.forecast import RunForecast
 from planner.lab.learning.results.run import SERVED, MeasuredRun, MeasuredTime
 from planner.messages.message import Message, message
 
@@ -21,15 +22,18 @@ MOST_APART = 0.15
 """Log-space distance of two runs of one question."""
 
 
-def standard_error(times: MeasuredTime | None) -> float:
-    """Relative standard error of a mean; 0 where its spread is not told."""
+def standard_error(times: MeasuredTime | None, load: float = 0.0) -> float:
+    """Relative standard error of a mean; 0 where its spread is not told. ``load``: the relative
+    deviation of single times that the load alone makes, which an undisturbed run has too."""
     if times is None or times.deviation is None:
         return 0.0
-    return times.deviation / times.mean / math.sqrt(times.count)
+    variance = abs((times.deviation / times.mean) ** 2 - load**2)
+    return math.sqrt(variance / times.count)
 
 
-def disturbances(run: MeasuredRun) -> tuple[Message, ...]:
-    """What is wrong with a run; nothing for one that counts."""
+def disturbances(run: MeasuredRun, forecast: RunForecast) -> tuple[Message, ...]:
+    """What is wrong with a run; nothing for one that counts. Its ``forecast`` says how far the load
+    alone spreads its requests."""
     out = []
     asked = run.completed + run.failed
     if asked and run.failed > MOST_FAILED * asked:
@@ -38,7 +42,7 @@ def disturbances(run: MeasuredRun) -> tuple[Message, ...]:
     if run.completed < least:
         out.append(message("verbs.learn_few", n=run.completed, least=least))
     for name, times in (("TPOT", run.tpot), ("TTFT", run.ttft)):
-        error = standard_error(times)
+        error = standard_error(times, forecast.load(name.lower()))
         if error > MOST_ERROR:
             out.append(
                 message(

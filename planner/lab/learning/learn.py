@@ -188,7 +188,7 @@ def _compared(
     except PlannerError as error:
         return ComparedRun(run.source, run.tool, "", "", "", _load(run), (), (error.text,), None)
     times = _times(run, first, _as_learned(run, subject, before))
-    refused: list[Text] = [*disturbances(run), *([] if apart is None else [apart])]
+    refused: list[Text] = [*disturbances(run, first), *([] if apart is None else [apart])]
     if run.tpot is None and run.ttft is None:
         refused.append(message("verbs.learn_undivided"))
     learned = None
@@ -254,7 +254,7 @@ def _times(
                     estimate.high,
                     estimate.basis,
                     times.mean,
-                    standard_error(times),
+                    standard_error(times, first.load(name[:4])),
                     None if learned is None else getattr(learned, name[:4]).value,
                 )
             )
@@ -337,7 +337,7 @@ def _factor(
     if not tells(run, forecast, name):
         return None
     times: MeasuredTime = getattr(run, name)
-    error = math.hypot(standard_error(times), forecast.draws(name))
+    error = math.hypot(standard_error(times, forecast.load(name)), forecast.draws(name))
     return MeasuredFactor(factor, error, times.mean, getattr(forecast, name).value)
 
 

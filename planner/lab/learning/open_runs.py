@@ -115,7 +115,8 @@ def open_forecast(run: MeasuredRun, inputs: QuestionInput, engine: str) -> RunFo
 def _pooled(where: Replayed, draws: Sequence[Runs], run: MeasuredRun) -> RunForecast:
     """The estimates of all draws together."""
     each = [[_times(runs, end, run.concurrency) for end in runs.every] for runs in draws]
-    times = EstimateMaker(draws[0]).times([_pooled_times(ends) for ends in zip(*each, strict=True)])
+    pooled = [_pooled_times(ends) for ends in zip(*each, strict=True)]
+    times = EstimateMaker(draws[0]).times(pooled)
     rates = [
         float(np.mean([output_rate(runs.stream, runs.every[end]) for runs in draws]))
         for end in range(3)
@@ -142,6 +143,7 @@ def _pooled(where: Replayed, draws: Sequence[Runs], run: MeasuredRun) -> RunFore
         flying,
         apart["tpot_seconds"],
         apart["ttft_seconds"],
+        *(float(values.std() / values.mean()) for values in (pooled[0].tpot, pooled[0].ttft)),
     )
 
 

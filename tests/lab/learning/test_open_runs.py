@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import planner
 from planner.lab.learning.ask import ServedSubject, explaining, factors, predicted, tells
+from planner.lab.learning.disturbed import disturbances, standard_error
 from planner.lab.learning.open_runs import sent_seconds, streams_of
 from planner.lab.learning.results.run import MeasuredRun, MeasuredTime, RequestRecords
 from planner.planning.question.input import QuestionInput
@@ -173,3 +174,15 @@ def test_a_kept_rate_says_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     tpot = run.times[0]
     assert tpot.learned is not None
     assert tpot.learned > 1.15 * tpot.predicted
+
+
+def test_the_spread_that_a_load_makes_is_no_disturbance(subject: ServedSubject) -> None:
+    run = replace(RUN, rate=30.0, records=requests_every(120, 1 / 30))
+    forecast = predicted(run, subject)
+    load = forecast.ttft_load
+    assert load > 0.05
+    mean = forecast.ttft.value
+    as_loaded = MeasuredTime(mean, load * mean, 120)
+    assert disturbances(replace(run, ttft=as_loaded), forecast) == ()
+    assert disturbances(replace(run, ttft=replace(as_loaded, deviation=3 * mean)), forecast)
+    assert standard_error(as_loaded) > standard_error(as_loaded, load) == pytest.approx(0)

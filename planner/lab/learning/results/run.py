@@ -44,8 +44,8 @@ class MeasuredRun:
     of a request, ``cached`` those of a prompt that were there before. ``concurrency`` requests in
     flight at most, ``rate`` requests a second (None: as fast as they are taken) by the law
     ``arrivals``, which its client stretches to the rate exactly where it is ``stretched``;
-    ``records`` has each of them. The server's own limits: ``max_sequences``, ``chunk_tokens`` of a pass,
-    ``context``. ``completed`` of the requests (repeats, where no server is asked) ended well,
+    ``records`` has each of them. The server's own limits: ``max_sequences``, ``chunk_tokens`` of a
+    pass, ``context``. ``completed`` of the requests (repeats, where no server is asked) ended well,
     ``failed`` did not. ``output_rate`` in tokens/s, ``e2e`` of a request or batch; ``lost`` the
     share of a core's time that others took, where the file says it.
     """

@@ -116,19 +116,22 @@ def _arrivals(data: Data) -> str:
 
 
 def _request_records(data: Data) -> RequestRecords | None:
-    """Each request of a detailed file that is whole; None where there is none."""
+    """The requests of a detailed file that were answered; None where it is not whole."""
     lengths = [_column(data, name) for name in ("input_lens", "output_lens")]
     count = len(lengths[0])
-    if not count or count != len(lengths[1]) or min(map(min, lengths)) < 1:
+    if count != len(lengths[1]):
         return None
     sent = _column(data, "start_times")
-    order = list(range(count))
+    order = [i for i in range(count) if min(column[i] for column in lengths) >= 1]
     if len(sent) == count:
-        order = sorted(order, key=sent.__getitem__)
+        order.sort(key=sent.__getitem__)
     else:
         sent = []
+    if not order:
+        return None
+    first = sent[order[0]] if sent else 0.0
     inputs, outputs = (tuple(int(column[i]) for i in order) for column in lengths)
-    return RequestRecords(inputs, outputs, tuple(sent[i] - min(sent) for i in order if sent))
+    return RequestRecords(inputs, outputs, tuple(sent[i] - first for i in order if sent))
 
 
 def _column(data: Data, name: str) -> list[float]:

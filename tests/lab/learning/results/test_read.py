@@ -214,7 +214,11 @@ def test_each_request_of_a_detailed_file(tmp_path: Path) -> None:
     assert run.records.input_tokens == (20, 30, 10)
     assert run.records.output_tokens == (2, 3, 1)
     assert run.records.sent_seconds == (0.0, 1.5, 2.0)
-    for damaged in ({"output_lens": [1, 2]}, {"input_lens": [0, 1, 2]}, {"input_lens": "no"}):
+    failed = {"output_lens": [1, 0, 3]}
+    (run,) = read_results(written(tmp_path, VLLM | details | failed))
+    assert run.records is not None
+    assert (run.records.input_tokens, run.records.sent_seconds) == ((30, 10), (0.0, 0.5))
+    for damaged in ({"output_lens": [1, 2]}, {"output_lens": [0] * 3}, {"input_lens": "no"}):
         (run,) = read_results(written(tmp_path, VLLM | details | damaged))
         assert run.records is None
     (run,) = read_results(written(tmp_path, VLLM | details | {"start_times": [1, None, 2]}))
