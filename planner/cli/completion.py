@@ -73,9 +73,9 @@ def models(_ctx: Context) -> Iterator[str]:
 
 def devices(ctx: Context) -> Iterator[str]:
     """Ids of the packaged devices, this machine, and of the folders that the question adds."""
-    from planner.hardware.catalog import HOST, device_ids
+    from planner.hardware.catalog import HOST, device_ids, variant_ids
 
-    yield from (*device_ids(), HOST)
+    yield from (*device_ids(), *variant_ids(), HOST)
     folders = [
         ctx.params.get("hardware_dir") or "",
         *os.environ.get(HARDWARE_VARIABLE, "").split(os.pathsep),

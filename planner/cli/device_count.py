@@ -16,8 +16,16 @@ _COUNTED = re.compile(r"\s*(\d{1,6})\s*[x×*]\s*(\S.*)", re.ASCII | re.DOTALL)
 
 def without_count(text: str) -> str:
     """The device of a text that may begin with its number."""
-    found = _COUNTED.fullmatch(text)
+    found = _counted(text)
     return text if found is None else found[2].strip()
+
+
+def _counted(text: str) -> re.Match[str] | None:
+    """Number and device of a text; None where it has none, or is a device as a whole (7900 XTX)."""
+    from planner.hardware.catalog import is_device
+
+    found = _COUNTED.fullmatch(text)
+    return None if found is None or is_device(text) else found
 
 
 def take_device_count(context: click.Context) -> None:
@@ -31,7 +39,7 @@ def take_device_count(context: click.Context) -> None:
     text = context.params.get("device")
     if not isinstance(text, str) or "," in text:
         return
-    found = _COUNTED.fullmatch(text)
+    found = _counted(text)
     if found is None:
         return
     count, device = int(found[1]), found[2].strip()

@@ -24,18 +24,19 @@ def version_text() -> str:
 def data_dates() -> dict[str, str]:
     """The newest date that stands in each kind of data, with how much there is."""
     from planner.base.files import data_folder
+    from planner.hardware.catalog import device_ids, variant_ids
     from planner.planning.plan.record import SCHEMA_VERSION
 
     profiles = [
         path
-        for path in sorted(data_folder("hardware_profiles").glob("*.toml"))
+        for path in sorted(data_folder("hardware_profiles").rglob("*.toml"))
         if path.stem != "aliases"
     ]
     planning, quality, throughput = (
         _PACKAGE / name / "data" for name in ("planning", "quality", "throughput")
     )
     return {
-        "device profiles": f"{_newest(profiles)}, {len(profiles)} devices",
+        "device profiles": f"{_newest(profiles)}, {len(device_ids()) + len(variant_ids())} devices",
         "engine matrix": _newest([planning / "engine_sources.csv", planning / "engine_matrix.csv"]),
         "checkpoints": _newest([planning / "checkpoints.csv"]),
         "operator tables": _newest(throughput.glob("*.toml")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ from planner.hardware.catalog import device_ids
 from planner.hardware.checks import check_document
 from planner.hardware.classes import FOLDER, class_names
 from planner.hardware.loader import ACCEPTED
+from planner.hardware.variants import FAMILIES, family_bytes, family_names, variant_documents
 
 
 def accepted_text(folder: Path) -> str:
@@ -25,6 +27,11 @@ def accepted_text(folder: Path) -> str:
         data = path.read_bytes()
         check_document(tomllib.loads(data.decode("utf-8")), path=path)
         lines.append(f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
+    for name in family_names():
+        for device, document in variant_documents(name).items():
+            check_document(copy.deepcopy(document), path=folder / FAMILIES / f"{device}.toml")
+        digest = hashlib.sha256(family_bytes(name)).hexdigest()
+        lines.append(f"{digest}  {FAMILIES}/{name}.toml\n")
     for name in class_names():
         data = (folder / FOLDER / f"{name}.toml").read_bytes()
         lines.append(f"{hashlib.sha256(data).hexdigest()}  {FOLDER}/{name}.toml\n")

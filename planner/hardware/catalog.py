@@ -16,13 +16,13 @@ from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 from planner.base.system import is_path
 from planner.base.toml_text import parse_toml, read_toml_bytes
-from planner.hardware.loader import InheritedSets, Key, load_profile
+from planner.hardware.loader import InheritedSets, Key, load_profile, load_variant
 from planner.hardware.names import Spelling, canonical_name, meant
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.messages.message import message
 
 _INDEX = "aliases.toml"
-_INDEX_HINT = "it holds order = […], and tables [aliases] and [families]"
+_INDEX_HINT = "it holds order = […], and tables [variants], [aliases] and [families]"
 HOST = "host"
 """The device that is this machine: detected, unless a folder has a profile of that name."""
 _MAC = re.compile(r"(apple|mac([ -]?(book|studio|mini|pro))*([ -]?(pro|air))?)", re.ASCII)
@@ -37,17 +37,23 @@ _THOR_X_SUPER_NOTE = (
 
 @record
 class _Index:
-    """``aliases.toml`` of a folder: the printing order, other spellings → id, and bare names of
-    families → the id of the commonest variant."""
+    """``aliases.toml`` of a folder: the printing order, ids of variants → the family file that has
+    them, other spellings → id, and bare names → the id of the commonest variant."""
 
     order: tuple[str, ...]
+    variants: Mapping[str, str]
     aliases: Mapping[str, str]
     families: Mapping[str, str]
 
 
 def device_ids() -> tuple[str, ...]:
-    """Ids of the packaged devices, in the order they are printed."""
+    """Ids of the packaged devices that have a file of their own, in the order they are printed."""
     return _index(_packaged()).order
+
+
+def variant_ids() -> tuple[str, ...]:
+    """Ids of the packaged devices that a family's file holds, in the order they are printed."""
+    return tuple(_index(_packaged()).variants)
 
 
 def is_device(name: str) -> bool:
@@ -60,7 +66,8 @@ def is_device_id(name: str) -> bool:
     """Whether ``name`` is written as a packaged device's id or alias, but for case and
     underscores: no family, no vendor's words."""
     wanted, index = canonical_name(name), _index(_packaged())
-    return wanted == HOST or wanted in index.order or wanted in index.aliases
+    known = (index.order, index.variants, index.aliases)
+    return wanted == HOST or any(wanted in names for names in known)
 
 
 def device_id(name: str) -> str:
@@ -96,7 +103,7 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
 
         return host_profile()
     spelling = _meant(name, folders)
-    found = with_inherited(load_profile(_find(spelling.id or name, folders, spelling)), folders)
+    found = with_inherited(_profile(spelling.id or name, folders, spelling), folders)
     return _as_variant(found, name.strip()) if spelling.of_family else found
 
 
@@ -133,7 +140,7 @@ def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> Devi
                 f"comes back to {here.transfer_from}",
                 hint="name a device that has its own fits",
             )
-        here = load_profile(_find(here.transfer_from, folders))
+        here = _profile(here.transfer_from, folders)
         chain.append(here)
     return _inheriting(*chain)
 
@@ -151,7 +158,8 @@ def _inheriting(profile: DeviceProfile, *relatives: DeviceProfile) -> DeviceProf
 
 
 def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:
-    """Every device: the packaged ones in their order, then the others of ``folders`` by id.
+    """Every device: the packaged ones in their order, those of families behind, then the others of
+    ``folders`` by id.
 
     A file of an earlier folder replaces one of the same name further back.
 
@@ -162,9 +170,9 @@ def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:
     for folder in (*folders, _packaged()):
         for path in _profiles(folder):
             paths.setdefault(path.stem, path)
-    packaged = device_ids()
+    packaged = (*device_ids(), *variant_ids())
     others = sorted(paths.keys() - set(packaged))
-    return [with_inherited(load_profile(paths[device]), folders) for device in (*packaged, *others)]
+    return [with_inherited(_profile(device, folders), folders) for device in (*packaged, *others)]
 
 
 def _packaged() -> Path:
@@ -198,25 +206,29 @@ def _meant(name: str, folders: Sequence[Path]) -> Spelling:
     own = [path.stem for folder in folders for path in _profiles(folder)]
     return meant(
         name,
-        dict.fromkeys([*own, *packaged.order]),
+        dict.fromkeys([*own, *packaged.order, *packaged.variants]),
         {spelling: id for index in reversed(indexes) for spelling, id in index.aliases.items()},
         {bare: id for index in reversed(indexes) for bare, id in index.families.items()},
     )
 
 
-def _find(name: str, folders: Sequence[Path], spelling: Spelling | None = None) -> Path:
+def _profile(name: str, folders: Sequence[Path], spelling: Spelling | None = None) -> DeviceProfile:
     """The profile of the device that ``name`` means; ``spelling``: what it was found to mean."""
     meaning = _meant(name, folders) if spelling is None else spelling
     packaged = _packaged()
     for folder in (*folders, packaged):
         for path in _profiles(folder):
             if path.stem == meaning.id:
-                return path
+                return load_profile(path)
+    variants = _index(packaged).variants
+    if meaning.id in variants:
+        return load_variant(variants[meaning.id], meaning.id)
     if _THOR_X_SUPER.fullmatch(canonical_name(name)):
         raise UnknownNameError("device", name, ["drive-thor-x"], note=_THOR_X_SUPER_NOTE)
-    if len(meaning.candidates) > 1:
+    if len(meaning.candidates) > 1 and not _MAC.fullmatch(canonical_name(name)):
         raise UnknownNameError.ambiguous("device", name, meaning.candidates)
-    every = {HOST, *(path.stem for folder in (*folders, packaged) for path in _profiles(folder))}
+    every = {HOST, *variants}
+    every.update(path.stem for folder in (*folders, packaged) for path in _profiles(folder))
     if _MAC.fullmatch(canonical_name(name)):
         chips = [id for id in every if id.startswith("apple-")]
         raise UnknownNameError.ambiguous("device", name, chips)
@@ -228,7 +240,7 @@ def _index(folder: Path) -> _Index:
     return (
         _read_index(read_toml_bytes(path, hint=_INDEX_HINT), path)
         if path.is_file()
-        else _Index((), {}, {})
+        else _Index((), {}, {}, {})
     )
 
 
@@ -236,17 +248,20 @@ def _index(folder: Path) -> _Index:
 def _read_index(data: bytes, path: Path) -> _Index:
     """The index that the file ``path`` holds as ``data``."""
     table = parse_toml(data, path, hint=_INDEX_HINT)
-    order, names = table.get("order", []), [table.get("aliases", {}), table.get("families", {})]
-    unknown = sorted(table.keys() - {"order", "aliases", "families"})
+    keys = ("variants", "aliases", "families")
+    order, names = table.get("order", []), [table.get(key, {}) for key in keys]
+    unknown = sorted(table.keys() - {"order", *keys})
     understood = isinstance(order, list) and all(isinstance(each, dict) for each in names)
-    texts = [*order, *names[0].values(), *names[1].values()] if understood else [None]
+    texts = [*order, *(id for each in names for id in each.values())] if understood else [None]
     if unknown or not all(isinstance(text, str) for text in texts):
         raise DataError(
-            f"{path}: {', '.join(unknown) or 'order, aliases or families'}: not understood",
-            hint="it holds order = [ids], and tables [aliases] and [families] of spelling = id",
+            f"{path}: {', '.join(unknown) or 'order, variants, aliases or families'}: "
+            "not understood",
+            hint="it holds order = [ids], [variants] of id = family, and tables [aliases] and "
+            "[families] of spelling = id",
         )
-    aliases, families = ({canonical_name(k): v for k, v in each.items()} for each in names)
-    return _Index(tuple(order), aliases, families)
+    variants, aliases, families = ({canonical_name(k): v for k, v in t.items()} for t in names)
+    return _Index(tuple(order), variants, aliases, families)
 
 
 HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"

@@ -6,6 +6,7 @@ a device and its relative bring, and reading TOML is slow.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 import tomllib
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from planner.base.errors import DataError
 from planner.base.files import data_folder
 from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.hardware.checks import FullDocument, check_document, full_document
@@ -31,6 +33,7 @@ from planner.hardware.profile import (
     Silicon,
     Source,
 )
+from planner.hardware.variants import family_bytes, family_path, variant_documents
 
 ACCEPTED = "accepted.sha256"
 
@@ -72,6 +75,25 @@ def parse_profile(data: bytes, *, path: Path) -> DeviceProfile:
         return _accepted(data, path, digest)
     document = parse_toml(data, path, hint="hardware_profiles/README.md describes the format")
     full = check_document(document, path=path)
+    return _profile(full, _fitted(full.table), path=path, sha256=digest)
+
+
+@lru_cache(maxsize=256)
+def load_variant(family: str, device: str) -> DeviceProfile:
+    """One device of the packaged family ``family``.
+
+    Raises:
+        DataError: the family has no such device, or its profile breaks the schema or a rule.
+    """
+    path, data = family_path(family), family_bytes(family)
+    digest = hashlib.sha256(data).hexdigest()
+    documents = variant_documents(family)
+    if device not in documents:
+        raise DataError(f"{path}: no variant {device}", hint="aliases.toml names it")
+    document, place = copy.deepcopy(documents[device]), path.with_name(f"{device}.toml")
+    digests = (digest, *class_digests(document, place))
+    checked = all(each in accepted_digests() for each in digests)
+    full = (full_document if checked else check_document)(document, path=place)
     return _profile(full, _fitted(full.table), path=path, sha256=digest)
 
 

@@ -37,7 +37,7 @@ def test_dates_are_those_of_the_data() -> None:
         for path in (PACKAGE / "throughput" / "data").glob("*.toml")
     ]
     assert dates["operator tables"] >= max(tables)
-    files = data_folder("hardware_profiles").glob("*.toml")
+    files = data_folder("hardware_profiles").rglob("*.toml")
     newest = max(
         re.findall(r"2\d{3}-\d\d-\d\d", "".join(path.read_text(encoding="utf-8") for path in files))
     )

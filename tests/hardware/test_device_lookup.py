@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from planner.base.errors import DataError, UnknownNameError
 from planner.base.files import data_folder
 from planner.hardware import catalog
-from planner.hardware.catalog import device_ids, list_devices, resolve_device
+from planner.hardware.catalog import device_ids, list_devices, resolve_device, variant_ids
 from planner.hardware.names import canonical_name
 
 CONTRACT_ALIASES = {
@@ -106,7 +106,7 @@ def test_a_folder_adds_devices_and_aliases(tmp_path: Path) -> None:
     assert resolve_device("MY_CARD", [tmp_path]).id == "my-card"
     assert resolve_device("mine", [tmp_path]).id == "my-card"
     listed = [device.id for device in list_devices([tmp_path])]
-    assert listed == [*device_ids(), "my-card"]
+    assert listed == [*device_ids(), *variant_ids(), "my-card"]
 
 
 def test_a_malformed_alias_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from planner.base.records import record
 from planner.formats.schemes import SCHEMES
-from planner.hardware.catalog import device_ids
+from planner.hardware.catalog import device_ids, variant_ids
 from planner.memory.engines.catalog import engine_names
 from planner.placement.deployment_kinds import LAYOUT_CLASSES
 
@@ -233,7 +233,7 @@ def _problem(recipe: Recipe) -> str:
 
 @cache
 def _devices() -> frozenset[str]:
-    return frozenset((*device_ids(), *FAMILIES))
+    return frozenset((*device_ids(), *variant_ids(), *FAMILIES))
 
 
 def _number(text: str) -> int | None:
