@@ -32,6 +32,8 @@ def plan(given: PlanInput) -> Plan:
     * ``mode``: ``disaggregated`` plans separate prefill and decode pools out of all ``devices``,
       ``aggregated`` one pool, ``auto`` either. ``prefill_device`` and ``transfer_bytes_per_s`` set
       the prefill pool's device and the link per device.
+    * ``rate``: requests a second that come by themselves. The answer has the fewest devices, at
+      most ``devices``, whose p90 keeps the limits, and its times at that rate.
     * ``anchor``: a measured point such as ``tpot_ms=12.3``; its ratio is among the assumptions.
 
     Raises:
@@ -39,4 +41,8 @@ def plan(given: PlanInput) -> Plan:
         InputError: an unknown name, a number out of range, an unsupported combination.
     """
     flags = PoolFlags(given.mode, given.prefill_device, given.transfer_bytes_per_s)
+    if given.rate is not None:
+        from planner.sizing.rate_plan import plan_at_rate
+
+        return plan_at_rate(QuestionInput.of_verb(given), flags, given.rate)
     return answer_plan(QuestionInput.of_verb(given), flags)

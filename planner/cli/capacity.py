@@ -11,33 +11,12 @@ import click
 
 from planner.cli.language import language
 from planner.cli.progress import working
-from planner.cli.types import INTEGER, NUMBER, PRINTED, Hinted, options
-from planner.requests.request_rate import rate_parts
+from planner.cli.types import INTEGER, PRINTED, RequestRate, options
 
 if TYPE_CHECKING:
     from planner.sizing.capacity_record import Capacity
 
 CSV = (".csv",)
-
-
-class RequestRate(click.ParamType[float]):
-    """Requests a second: ``20``, ``20/s``, ``1200/min``, ``2e6/day``."""
-
-    name = "rate"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        if isinstance(value, float):
-            return value
-        number_and_unit = rate_parts(str(value))
-        if number_and_unit is None:
-            raise Hinted(
-                f"--rate {value!r} is not understood",
-                "requests a second, for example --rate 20, 20/s, 1200/min, 2e6/day",
-            )
-        number, seconds = number_and_unit
-        return NUMBER.convert(number, param, ctx) / seconds
 
 
 @click.command("capacity")

@@ -20,6 +20,7 @@ from planner.cli.types import (
     RULE,
     SURFACE,
     Hinted,
+    RequestRate,
     options,
 )
 
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 @click.argument("device", required=False)
 @options(
     *QUESTION,
+)
+@click.option(
+    "--rate",
+    type=RequestRate(),
+    metavar="N[/s|/min|/h|/day]",
+    help="Requests come at this rate; the fewest devices that keep the limits at p90.",
+)
+@options(
     "max_loss",
     "schemes",
     "kv",
@@ -74,6 +83,11 @@ def plan_command(**given: Any) -> None:
     )
     if given["interactive"]:
         check_host(given)
+        if given["rate"] is not None:
+            raise Hinted(
+                say("interactive_rate"),
+                say("leave_either", one="--interactive", other="--rate"),
+            )
         if given["speculation"] not in (None, "none"):
             raise Hinted(
                 say("interactive_drafts"),

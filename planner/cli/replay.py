@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.cli.capacity import RequestRate
 from planner.cli.language import language
 from planner.cli.progress import bar
-from planner.cli.types import INTEGER, NUMBER, PRINTED, options
+from planner.cli.types import INTEGER, NUMBER, PRINTED, RequestRate, options
 
 if TYPE_CHECKING:
     from planner.planning.replay.record import ReplayAnswer

@@ -140,6 +140,28 @@ INTEGER = PlainInteger()
 NUMBER = PositiveNumber()
 
 
+class RequestRate(click.ParamType[float]):
+    """Requests a second: ``20``, ``20/s``, ``1200/min``, ``2e6/day``."""
+
+    name = "rate"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        from planner.requests.request_rate import rate_parts
+
+        if isinstance(value, float):
+            return value
+        number_and_unit = rate_parts(str(value))
+        if number_and_unit is None:
+            raise Hinted(
+                f"--rate {value!r} is not understood",
+                "requests a second, for example --rate 20, 20/s, 1200/min, 2e6/day",
+            )
+        number, seconds = number_and_unit
+        return NUMBER.convert(number, param, ctx) / seconds
+
+
 def rule_names(text: str | None) -> list[str] | None:
     """The names of ``--drop-policies``; None where it is not given."""
     if text is None:

@@ -10,24 +10,38 @@ from planner.base.records import cached_record
 from planner.hardware.catalog import device_id
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import joined, with_name
+from planner.planning.choose.selection import Selection
 from planner.sizing.capacity_record import Capacity, OtherDevice
-from planner.sizing.cheapest import chance_cheaper, cost_draws
-from planner.sizing.options import SizedDeployable, dearer_reason
+from planner.sizing.cheapest import CheapestFormats, chance_cheaper, cost_draws
+from planner.sizing.options import OptionNote, SizedDeployable, dearer_reason
 
 Device = str | DeviceProfile
 Prices = float | Mapping[str, float] | None
 """USD a device-hour: of all devices, or by device."""
 MOST_DEVICES = 12
+SizedRow = tuple[str, SizedDeployable, OptionNote]
+"""Formats that are not the answer: their name, their best layout, what is said of them."""
 
 
 @cached_record
 class SizedAnswer:
-    """The answer on one device with the deployable that it is, and by which power of its step time
-    its devices grow."""
+    """The answer on one device, with the ``choices`` among formats of the ``selection`` that it
+    came of, and the other ``formats`` as rows."""
 
     capacity: Capacity
-    best: SizedDeployable
-    growth: float
+    choices: CheapestFormats
+    selection: Selection
+    formats: tuple[SizedRow, ...]
+
+    @property
+    def best(self) -> SizedDeployable:
+        """The deployable that it is."""
+        return self.choices.answer.best
+
+    @property
+    def growth(self) -> float:
+        """By which power of its step time its devices grow."""
+        return self.choices.growth
 
 
 def named_devices(device: object) -> list[Device]:

@@ -24,6 +24,7 @@ from planner.planning.question.percentile_limits import limit_at
 from planner.requests.request_rate import LEAST, MOST
 from planner.sizing.by_device import (
     SizedAnswer,
+    SizedRow,
     cheapest_device,
     check_prices,
     named_devices,
@@ -57,7 +58,7 @@ SEED = 1
 
 
 @cached_record
-class _Wanted:
+class SizingInput:
     """What is asked beside the question."""
 
     rate: float
@@ -125,17 +126,17 @@ def capacity(
         InputError: an unknown name, a number out of range, no limit on time.
     """
     return _sized_for(
-        QuestionInput.of(locals(), own=[f.name for f in fields(_Wanted)]),
-        _Wanted(rate, percentile, router, max_devices, price, simulate),
+        QuestionInput.of(locals(), own=[f.name for f in fields(SizingInput)]),
+        SizingInput(rate, percentile, router, max_devices, price, simulate),
     )
 
 
-def _sized_for(inputs: QuestionInput, wanted: _Wanted) -> Capacity:
+def _sized_for(inputs: QuestionInput, wanted: SizingInput) -> Capacity:
     devices = named_devices(inputs.device)
     check_prices(wanted.price, devices)
 
     def sized_on(device: str | DeviceProfile) -> SizedAnswer:
-        return _sized_on(
+        return sized_on_device(
             replace(inputs, device=device, price=price_of(wanted.price, device)), wanted
         )
 
@@ -144,8 +145,15 @@ def _sized_for(inputs: QuestionInput, wanted: _Wanted) -> Capacity:
     )
 
 
-def _sized_on(inputs: QuestionInput, wanted: _Wanted) -> SizedAnswer:
-    """The answer on one device, and what it is made of."""
+def sized_on_device(
+    inputs: QuestionInput, wanted: SizingInput, *, flag: str = "--max-devices"
+) -> SizedAnswer:
+    """The answer on one device, and what it is made of; ``flag`` gave the most devices.
+
+    Raises:
+        InfeasibleError: no number of devices keeps the limits, or more than there are.
+        InputError: a value out of range, no limit on time.
+    """
     level = _level(inputs, wanted)
     inputs = replace(
         inputs,
@@ -158,11 +166,13 @@ def _sized_on(inputs: QuestionInput, wanted: _Wanted) -> SizedAnswer:
     choices = cheapest_formats(decision.choice, stream, wanted.max_devices)
     best = choices.answer.best
     if wanted.max_devices is not None and best.devices > wanted.max_devices:
-        raise too_many(best, choices.answer.layouts, wanted.max_devices, level)
-    return SizedAnswer(_answer(decision, choices, wanted, stream), best, choices.growth)
+        raise too_many(best, choices.answer.layouts, wanted.max_devices, level, flag)
+    formats = format_notes(decision, choices, stream)
+    answer = _answer(decision, choices, wanted, stream, formats)
+    return SizedAnswer(answer, choices, decision.choice, tuple(formats))
 
 
-def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
+def _level(inputs: QuestionInput, wanted: SizingInput) -> ServiceLevel:
     """The service level.
 
     Raises:
@@ -197,14 +207,17 @@ def _level(inputs: QuestionInput, wanted: _Wanted) -> ServiceLevel:
 
 
 def _answer(
-    decision: PlanDecision, choices: CheapestFormats, wanted: _Wanted, stream: SizedRate
+    decision: PlanDecision,
+    choices: CheapestFormats,
+    wanted: SizingInput,
+    stream: SizedRate,
+    formats: Sequence[SizedRow],
 ) -> Capacity:
     level, best = stream.level, choices.answer.best
     deployable, times = best.deployable, best.times
     question = deployable.question
     work = question.workload
     price = question.price_per_hour
-    formats = format_notes(decision, choices, stream)
     own = OptionNote(decision.choice.options[choices.answer.place].simple.new_weights)
     rows = options(best, choices.answer.layouts, formats, level, price, own)
     first, each, whole = percentile_estimates(deployable, times)
@@ -250,7 +263,7 @@ def _answer(
     )
 
 
-def _played(best: SizedDeployable, wanted: _Wanted) -> SimulatedTimes | None:
+def _played(best: SizedDeployable, wanted: SizingInput) -> SimulatedTimes | None:
     """The answer played request by request, where asked."""
     if wanted.simulate is None:
         return None

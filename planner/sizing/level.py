@@ -27,6 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
+from planner.planning.plan.open_arrivals import DRAWN as DRAWN
+from planner.planning.plan.open_arrivals import LEAST_LOADED as LEAST_LOADED
+from planner.planning.plan.open_arrivals import ROUND_ROBIN as ROUND_ROBIN
+from planner.planning.plan.open_arrivals import ROUTERS as ROUTERS
 from planner.planning.question.time_limits import request_seconds
 from planner.sizing.first_token import first_tokens, passes
 from planner.sizing.in_flight import InFlight, in_flight
@@ -34,8 +38,6 @@ from planner.sizing.rank import NEVER, RankPace, ServedRank, rank_pace
 from planner.throughput.lockstep import prompts_in_step
 
 Array = NDArray[np.float64]
-LEAST_LOADED, ROUND_ROBIN, DRAWN = "least-loaded", "round-robin", "random"
-ROUTERS = (LEAST_LOADED, ROUND_ROBIN, DRAWN)
 POOLED = 256
 """Ranks beyond which sharing requests among more of them changes nothing."""
 PHASES = 4

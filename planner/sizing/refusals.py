@@ -82,8 +82,9 @@ def too_many(
     looked: Sequence[SizedDeployable],
     most: int,
     level: ServiceLevel,
+    flag: str,
 ) -> InfeasibleError:
-    """More devices are needed than there are."""
+    """More devices are needed than the ``flag`` says there are."""
     served = max(
         (
             max_request_rate(
@@ -94,7 +95,7 @@ def too_many(
         ),
         default=0.0,
     )
-    ways: list[Text] = [f"--max-devices {best.devices}"]
+    ways: list[Text] = [f"{flag} {best.devices}"]
     if served > 0:
         rate = rounded_down(served)
         ways.append(message("refusals.rate_that_they_serve", rate=rate, most=most))

@@ -69,6 +69,7 @@ PLAN_FLAGS = {
     "--anchor",
     "--exact",
     "--price",
+    "--rate",
     *words("--min-gain --new-weights --allow-unmeasured"),
 }
 ESTIMATE_FLAGS = {
@@ -143,7 +144,7 @@ EXPLAIN_FLAGS = (
     - PAGE_FLAGS
     - FOLDER_FLAGS
     - TRUST_FLAGS
-    - {"--report", "--anchor", "--assumptions"}
+    - {"--report", "--anchor", "--assumptions", "--rate"}
 ) | {"--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {
     "--json",
@@ -269,6 +270,7 @@ PLAN_DEFAULTS = {
     "anchor": None,
     "hardware_dir": None,
     "no_learned": False,
+    "rate": None,
     **DEPLOYMENT_DEFAULTS,
     **POOL_DEFAULTS,
 }
@@ -276,7 +278,7 @@ ESTIMATE_DEFAULTS = {
     **{
         k: v
         for k, v in PLAN_DEFAULTS.items()
-        if k not in ("max_loss", "schemes", "untie", "drop_policies", *RULE, *POOL_DEFAULTS)
+        if k not in ("max_loss", "schemes", "untie", "drop_policies", "rate", *RULE, *POOL_DEFAULTS)
     },
     "chunk_tokens": None,
     "requests": None,

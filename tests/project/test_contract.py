@@ -241,5 +241,8 @@ def test_public_signatures() -> None:
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
     assert set(keywords("what_if")) == WHAT_IF_ONLY | (
-        set(PLAN_DEFAULTS) - {"anchor", *RULE} - set(DEPLOYMENT_DEFAULTS) - set(POOL_DEFAULTS)
+        set(PLAN_DEFAULTS)
+        - {"anchor", "rate", *RULE}
+        - set(DEPLOYMENT_DEFAULTS)
+        - set(POOL_DEFAULTS)
     )

@@ -47,6 +47,7 @@ PLAN_ONLY: dict[str, Any] = {
     "min_gain": 7.0,
     "new_weights": "no",
     "mode": "disaggregated",
+    "rate": 20.0,
     "prefill_device": "another-device",
     "transfer_bytes_per_s": 25e9,
 }

@@ -32,7 +32,7 @@ twenty-two what decides: published practice, the ledger of evidence, calibrated 
 releases, drafts that are not used.
 Four are names that people type and the pages of --help, one the language of an answer, one how
 files keep messages, one a device with its number,
-one what a device-hour costs."""
+one what a device-hour costs, one what a plan file says of requests that come by themselves."""
 _SCRIPT = """
 import json, sys
 from planner.cli import main

@@ -18,3 +18,14 @@ class Evidence:
     median_ape: float | None
     signed: float | None
     table: str
+
+
+@cached_record
+class Estimate:
+    """A prediction with its 80 % interval and its basis."""
+
+    value: float
+    low: float
+    high: float
+    basis: str
+    evidence: Evidence | None = None

@@ -16,8 +16,10 @@ from planner.base.units import format_layers
 from planner.messages.message import Message, Text
 from planner.messages.stored import stored
 from planner.planning.plan.deployment import DeploymentInfo as DeploymentInfo
+from planner.planning.plan.evidence import Estimate as Estimate
 from planner.planning.plan.evidence import Evidence as Evidence
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
+from planner.planning.plan.open_arrivals import OpenArrivals as OpenArrivals
 from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
 from planner.planning.plan.recommendation import MeasuredAnchor, Recommendation
 from planner.planning.plan.speculation import SpeculationInfo as SpeculationInfo
@@ -38,6 +40,7 @@ OPTIONAL = frozenset(
         "prefix_cache",
         "speculation",
         "deployment",
+        "open_arrivals",
         "usd_per_million_output_tokens",
         "joules_per_output_token",
     }
@@ -225,17 +228,6 @@ class CapacityInfo:
 
 
 @cached_record
-class Estimate:
-    """A prediction with its 80 % interval and its basis."""
-
-    value: float
-    low: float
-    high: float
-    basis: str
-    evidence: Evidence | None = None
-
-
-@cached_record
 class PerformanceInfo:
     """Times and rates. ``interruption_seconds`` is the part of TPOT that is prefill interference;
     what TPOT has beyond that and the units' decode seconds is pipeline bubbles and transfers, or
@@ -359,6 +351,7 @@ class Plan:
     prefix_cache: PrefixCache | None = None
     speculation: SpeculationInfo | None = None
     deployment: DeploymentInfo | None = None
+    open_arrivals: OpenArrivals | None = None
 
     @property
     def power_mode(self) -> str | None:

@@ -27,6 +27,7 @@ from planner.planning.plan.deployment import (
     PoolUnit,
     PrefillPool,
 )
+from planner.planning.plan.open_arrivals import ROUTERS
 from planner.planning.plan.prefix_cache import CacheWorth
 from planner.planning.plan.recommendation import NextLossStep, OtherPlan
 from planner.planning.plan.record import (
@@ -68,6 +69,7 @@ ENUMERATED: dict[tuple[str, str], Collection[str]] = {
     ("QualityInfo", "unit"): UNITS,
     ("QualityInfo", "word"): all_words(),
     ("SolverInfo", "status"): STATES,
+    ("OpenArrivals", "router"): ROUTERS,
 }
 """Record and key whose names ``plan schema`` lists."""
 Place = tuple[str, str, str]
@@ -83,6 +85,7 @@ def _adapter() -> Any:
     from planner.planning.plan import (
         deployment,
         offload,
+        open_arrivals,
         prefix_cache,
         recommendation,
         speculation,
@@ -90,7 +93,7 @@ def _adapter() -> Any:
     from planner.planning.plan import record as records
 
     config = ConfigDict(extra="forbid", strict=True)
-    parts = (records, recommendation, offload, speculation, deployment, prefix_cache)
+    parts = (records, recommendation, offload, speculation, deployment, prefix_cache, open_arrivals)
     for item in (item for part in parts for item in vars(part).values()):
         if isinstance(item, type) and dataclasses.is_dataclass(item):
             item.__pydantic_config__ = config  # type: ignore[attr-defined]
@@ -200,6 +203,7 @@ def check_names(plan: Plan) -> None:
         "word": all_words(),
         "engine": ENGINES,
         "pool": POOLS,
+        "router": ROUTERS,
     }
     if (plan.quality.unit == RELATIVE) != (plan.quality.relative_to is not None):
         raise DataError(
@@ -251,6 +255,8 @@ def _names(plan: Plan) -> Iterator[Place]:
         yield "quality.word", plan.quality.word, "word"
     if plan.quality.relative_to is not None:
         yield "quality.relative_to", plan.quality.relative_to, "scheme"
+    if plan.open_arrivals is not None:
+        yield "open_arrivals.router", plan.open_arrivals.router, "router"
     yield from _of(plan, "")
 
 

@@ -69,6 +69,8 @@ class PlanInput(
 ):
     """What ``planner.plan`` takes."""
 
+    rate: float | None = None
+
 
 @group
 class EstimateInput(

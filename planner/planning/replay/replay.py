@@ -119,8 +119,9 @@ def replay(
     progress: Callable[[int, int], None] | None = None,
 ) -> ReplayAnswer:
     """What becomes of ``count`` requests that come at ``rate`` a second, in ``stages`` of rates
-    (``"600s@5/s,600s@10/s"``), or as a ``trace`` has them: the deployment of ``scheme`` (default:
-    the published checkpoint) or of ``plan`` runs them pass by pass, as its engine schedules.
+    (``"600s@5/s,600s@10/s"``), or as a ``trace`` has them; else at the rate that a ``plan`` was
+    made for. The deployment of ``scheme`` (default: the published checkpoint) or of ``plan`` runs
+    them pass by pass, as its engine schedules.
 
     ``prefill_workers`` and ``decode_workers`` split it into pools of workers of its layout; a plan
     in pools has its own. Limits on TTFT, TPOT and E2E [s] count in the goodput alone. Equal
@@ -148,6 +149,9 @@ def replay(
 
 
 def _replayed(inputs: QuestionInput, wanted: _Wanted) -> ReplayAnswer:
+    sized = None if inputs.plan is None else inputs.plan.open_arrivals
+    if sized is not None and (wanted.rate, wanted.trace, wanted.stages) == (None, None, None):
+        wanted = replace(wanted, rate=sized.requests_per_second)
     given = GivenLoad(*(getattr(wanted, f.name) for f in fields(GivenLoad)))
     check_load(given)
     if inputs.plan is not None:

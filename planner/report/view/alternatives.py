@@ -43,7 +43,7 @@ def alternatives_table(t: Phrases, plan: Plan, most: int) -> list[Table]:
     faster = "plan.p_faster" if plan.objective in {*RATES, "latency"} else "plan.p_better"
     heads = (
         t("plan.alternatives"),
-        t("plan.rate_head"),
+        t("plan.rate_head" if plan.open_arrivals is None else "plan.devices_head"),
         t("plan.tpot_head"),
         t("plan.loss_head"),
         t("plan.p_cheaper") if plan.objective == "cost" else t(faster),
@@ -56,7 +56,9 @@ def alternatives_table(t: Phrases, plan: Plan, most: int) -> list[Table]:
 def _cells(t: Phrases, plan: Plan, other: OtherPlan) -> tuple[str, ...]:
     return (
         other_name(t, plan, other),
-        format_rate(other.output_tokens_per_second),
+        format_rate(other.output_tokens_per_second)
+        if plan.open_arrivals is None
+        else f"{other.devices:,}",
         format_rate(1e3 * other.tpot_seconds),
         f"{other.loss:.3g}",
         chance(other.probability_better),

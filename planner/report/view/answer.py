@@ -10,7 +10,7 @@ from planner.export.launch import START_REPLICAS
 from planner.export.serve_line import ServeLine, serving_command
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.answer.recommend_text import format_word
-from planner.planning.plan.record import Estimate, Plan
+from planner.planning.plan.record import Estimate, OpenArrivals, Plan
 from planner.planning.question.given_values import recorded_values, requests_in_flight
 from planner.planning.question.time_limits import REQUEST_TIME
 from planner.report.phrases import Phrases
@@ -152,14 +152,24 @@ def fits_text(t: Phrases, plan: Plan) -> str:
 
 
 def throughput_text(t: Phrases, plan: Plan) -> str:
-    """Output tokens/s with their interval, and for how many requests at once."""
-    perf = plan.performance
+    """Output tokens/s with their interval, and for how many requests at once; of a plan for a rate
+    what comes, and how near it is to the most."""
+    perf, arrivals = plan.performance, plan.open_arrivals
     rate = perf.output_tokens_per_second
     each = (
         t("plan.each", rate=format_rate(perf.output_tokens_per_second_per_device.value))
         if plan.device.count > 1
         else ""
     )
+    if arrivals is not None:
+        return t(
+            "plan.at_rate",
+            rate=format_rate(rate.value),
+            requests=f"{arrivals.requests_per_second:.4g}",
+            load=f"{100 * arrivals.load:.0f} %",
+            flight=f"{arrivals.sequences:.3g}",
+            each=each,
+        )
     return t(
         "plan.rate",
         rate=format_rate(rate.value),
@@ -170,7 +180,10 @@ def throughput_text(t: Phrases, plan: Plan) -> str:
 
 
 def latency_text(t: Phrases, plan: Plan) -> str:
-    """TPOT and TTFT with their intervals and limits; a whole request where that was limited."""
+    """TPOT and TTFT with their intervals and limits; a whole request where that was limited; of a
+    plan for a rate at percentiles."""
+    if plan.open_arrivals is not None:
+        return _times_at_rate(t, plan.open_arrivals)
     perf, given = plan.performance, recorded_values(plan)
     request = assumption_of(plan, REQUEST_TIME)
     return t(
@@ -179,6 +192,27 @@ def latency_text(t: Phrases, plan: Plan) -> str:
         ttft=_time(t, plan, perf.ttft_seconds, "ttft_seconds", given.get("ttft_seconds")),
         request="" if request is None else t("plan.request", value=t.original(request.value)),
     )
+
+
+def _times_at_rate(t: Phrases, arrivals: OpenArrivals) -> str:
+    """Times at percentiles; that of its limit with its interval and the limit, of a whole request
+    where that was limited."""
+
+    def points(what: str) -> str:
+        limit, name = arrivals.limit_of(what), f"{what.lower()}_seconds"
+        said = "" if limit is None else t("plan.limit", value=format_seconds(limit.seconds))
+        own = arrivals.percentile if limit is None else limit.percentile
+        texts = []
+        for point in arrivals.times:
+            time: Estimate = getattr(point, name)
+            value = format_seconds(time.value)
+            if point.percentile == own:
+                value = t("plan.time", value=value, span=time_span(time), limit=said)
+            texts.append(t("plan.at_percentile", percentile=f"{point.percentile:g}", value=value))
+        return t("answer.comma").join(texts)
+
+    shown = ("TPOT", "TTFT", *(("E2E",) if arrivals.limit_of("E2E") else ()))
+    return t("answer.join").join(f"{what} {points(what)}" for what in shown)
 
 
 def _time(t: Phrases, plan: Plan, time: Estimate, name: str, given: object) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from planner.messages.message import Message, Note
 from planner.planning.answer.choice_notes import UNLIMITED_KEY
 from planner.planning.plan.evidence import Evidence
-from planner.planning.plan.record import Assumption, LayoutInfo, Plan
+from planner.planning.plan.record import Assumption, LayoutInfo, OpenArrivals, Plan
 from planner.planning.question.given_values import (
     DROPPED_KEY,
     TPOT_KEY,
@@ -203,6 +203,8 @@ def _assumed(t: Phrases, plan: Plan, shorter: int) -> Iterator[str]:
         window=f"{work.context_tokens:,}",
         hits=hits,
     )
+    if plan.open_arrivals is not None:
+        yield from _arrivals(t, plan.device.count, plan.open_arrivals)
     defaults = t("answer.comma").join(_defaults(t, plan))
     if defaults:
         yield t("plan.defaults", listed=defaults)
@@ -210,6 +212,20 @@ def _assumed(t: Phrases, plan: Plan, shorter: int) -> Iterator[str]:
     yield from _measured_here(t, plan)
     basis = plan.performance.tpot_seconds.basis
     yield t("plan.ranges", basis=t.texts.get(f"basis.{basis}", basis))
+
+
+def _arrivals(t: Phrases, devices: int, arrivals: OpenArrivals) -> Iterator[str]:
+    """How requests come, and how sure the number of devices is."""
+    yield t(
+        "plan.arrivals",
+        router=t.texts[f"router.{arrivals.router}"],
+        percentile=f"{arrivals.percentile:g}",
+    )
+    low, high = (
+        t("plan.no_devices") if end is None else f"{end:,}"
+        for end in (arrivals.devices_low, arrivals.devices_high)
+    )
+    yield t("plan.devices_at_rate", devices=f"{devices:,}", low=low, high=high)
 
 
 def gap_text(plan: Plan) -> str:
@@ -231,7 +247,7 @@ def _measured_here(t: Phrases, plan: Plan) -> Iterator[str]:
 def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
     """Defaults that decided something."""
     limit, free = assumption_of(plan, TPOT_KEY), assumption_of(plan, UNLIMITED_KEY)
-    if assumption_of(plan, "devices") is not None:
+    if assumption_of(plan, "devices") is not None and plan.open_arrivals is None:
         yield t.counted("device", plan.device.count)
     if assumption_of(plan, USERS_KEY) is not None:
         yield t.counted("concurrent", requests_in_flight(plan))

@@ -205,7 +205,7 @@ def _assumed(t: Phrases, own: Phrases, capacity: Capacity) -> Iterator[str]:
         preset=t("plan.preset", name=capacity.preset) if capacity.preset else "",
         hits=t("plan.hits", share=share) if capacity.prefix_hit_rate else "",
     )
-    yield own("text.arrivals", router=word(own, "router", capacity.router))
+    yield own("text.arrivals", router=word(t, "router", capacity.router))
     every = (capacity, *(other.capacity for other in capacity.others))
     prices = [text for one in every for text in _price(own, one)]
     if prices:

@@ -352,4 +352,5 @@ def test_every_key_without_a_default_is_required_and_only_those_left_out_have_on
             "prefix_cache",
             "speculation",
             "deployment",
+            "open_arrivals",
         }, one

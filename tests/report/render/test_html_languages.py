@@ -20,6 +20,7 @@ from planner.report.view.verb_words import verb_phrases
 
 SOURCES = [*sorted(Path(module.__file__).parent.rglob("*.py")), *sorted(TEMPLATES.glob("*.j2"))]
 BUILT = (
+    "router.",
     "basis.",
     "bound.",
     "aim.",
