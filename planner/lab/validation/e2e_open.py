@@ -104,6 +104,9 @@ def stage_rows(rows: Sequence[Mapping[str, str]]) -> dict[tuple[str, str], Stage
             continue
     out: dict[tuple[str, str], StageRow | str] = {}
     for key, row in first.items():
+        if "stages" not in row:  # means of requests whose arrivals and lengths are elsewhere
+            out[key] = "setting not stated"
+            continue
         try:
             out[key] = StageRow(_stage(row, figures[key]), figures[key])
         except NotCoveredError as error:

@@ -198,22 +198,24 @@ def at_interval_ends(
 ) -> tuple[Replayed, Replayed, str]:
     """The deployment with passes at the lower and the upper end of their 80 % interval where
     ``batch`` sequences of a rank decode, of ``requests`` in flight on a replica, and the basis of
-    their times: decode steps by what is known of TPOT, prompts and the host's work on them by what
-    is known of TTFT."""
+    their times: decode steps by what is known of TPOT, the host's work on them by what is known of
+    a TPOT that is all the host's, prompts and the host's work on them by what is known of TTFT."""
     isl, osl = float(stream.input_tokens.mean()), float(stream.output_tokens.mean())
     spread = step_spread(where.plan, max(batch, 1.0), isl + osl / 2, isl)
-    sigmas = spread.sigmas(max(batch, 1.0), Shares(), kind_at(where, requests))
-    step, prompt = factor_of(sigmas.tpot), factor_of(sigmas.ttft)
+    kind = kind_at(where, requests)
+    sigmas = spread.sigmas(max(batch, 1.0), Shares(), kind)
+    of_host = spread.sigmas(max(batch, 1.0), Shares(host=1.0), kind)
+    step, host, prompt = map(factor_of, (sigmas.tpot, of_host.tpot, sigmas.ttft))
     return (
-        scaled(where, 1 / step, 1 / prompt),
-        scaled(where, step, prompt),
+        scaled(where, 1 / step, 1 / host, 1 / prompt),
+        scaled(where, step, host, prompt),
         spread.basis,
     )
 
 
-def scaled(where: Replayed, step: float, prompt: float) -> Replayed:
-    """The deployment with steps ``step`` times as long, and prompts with the host's work on them
-    ``prompt`` times."""
+def scaled(where: Replayed, step: float, host: float, prompt: float) -> Replayed:
+    """The deployment with steps ``step`` times as long on the device and ``host`` times on the
+    host, and prompts with the host's work on them ``prompt`` times."""
     costs, policy = where.costs, where.policy
     return replace(
         where,
@@ -226,9 +228,9 @@ def scaled(where: Replayed, step: float, prompt: float) -> Replayed:
         ),
         policy=replace(
             policy,
-            host_seconds=policy.host_seconds * step,
-            host_seconds_per_sequence=policy.host_seconds_per_sequence * step,
-            exposed_seconds_per_sequence=policy.exposed_seconds_per_sequence * step,
+            host_seconds=policy.host_seconds * host,
+            host_seconds_per_sequence=policy.host_seconds_per_sequence * host,
+            exposed_seconds_per_sequence=policy.exposed_seconds_per_sequence * host,
             prompt_floor_seconds=policy.prompt_floor_seconds * prompt,
             handling_seconds=policy.handling_seconds * prompt,
         ),

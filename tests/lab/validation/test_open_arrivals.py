@@ -142,6 +142,13 @@ def test_rows_that_cannot_be_read_have_a_reason(changes: dict[str, str], reason:
     assert found["itl_p90"].reason == "quantity not predicted"
 
 
+def test_means_without_their_requests_have_no_prediction() -> None:
+    row = {k: v for k, v in STAGE.items() if k not in ("experiment", "stage", "stages")}
+    found = by_metric(rows_of(row))
+    assert found["ttft_mean"].reason == "setting not stated"
+    assert found["itl_p90"].reason == "quantity not predicted"
+
+
 def test_requests_are_predicted_one_by_one_and_together() -> None:
     rows = [
         REQUEST

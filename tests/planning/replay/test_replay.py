@@ -209,3 +209,28 @@ def test_a_plan_rejects_what_is_longer_than_its_context() -> None:
 def test_what_is_no_load_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         planner.replay(**ASKED, **given)
+
+
+def test_a_hosts_share_of_a_step_is_as_unsure_as_in_a_closed_loop() -> None:
+    """vLLM 0.12 waits for its host, whose times one version supplies to others."""
+    asked = {
+        "scheme": "bf16",
+        "kv": "bf16",
+        "tp": 1,
+        "devices": 1,
+        "isl": 200,
+        "osl": 200,
+        "context": 2048,
+        "rate": 10.0,
+        "count": 200,
+    }
+    wide, overlapped = (
+        planner.replay(
+            "llama-3.1-8b", "h100-sxm", engine=f"vllm@{v}", **asked
+        ).replay.percentiles.itl_seconds.mean
+        for v in ("0.12.0", "0.15.1")
+    )
+    for itl in (wide, overlapped):
+        assert itl.low < itl.value < itl.high
+    assert wide.high / wide.value > 1.05 * overlapped.high / overlapped.value
+    assert wide.low / wide.value < 0.97 * overlapped.low / overlapped.value
