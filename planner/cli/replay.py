@@ -104,7 +104,7 @@ def replay_command(csv_file: str | None, **given: Any) -> None:
     """
     from planner.cli.answers import print_answer, print_notes
     from planner.cli.files import check_target, print_json, write_atomically
-    from planner.cli.interrupt import first_interrupt_stops
+    from planner.cli.interrupt import first_interrupt_stops, interrupted_code
     from planner.cli.run import check_output_flags, question_arguments, timed
 
     check_output_flags(given)
@@ -131,6 +131,9 @@ def replay_command(csv_file: str | None, **given: Any) -> None:
             print_answer(answer, details=given["verbose"])
         if given["assumptions"]:
             print_notes(answer.assumptions)
+        if not answer.replay.complete:
+            # What was simulated is the answer; scripts are told that it is not all.
+            raise click.exceptions.Exit(interrupted_code())
 
 
 def _write_report(answer: ReplayAnswer, file: str) -> None:

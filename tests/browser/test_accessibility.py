@@ -1,5 +1,5 @@
 """axe-core finds nothing to mend, and html-validate nothing invalid, in report, what-if page,
-fleet, capacity and comparison."""
+fleet, capacity, replay and comparison."""
 
 import json
 import subprocess
@@ -22,6 +22,7 @@ from support.browser import (
     screen,
 )
 from support.comparisons import compared
+from support.replays import in_pools, in_stages
 
 import planner
 from planner.api.report import report_extras
@@ -30,6 +31,7 @@ from planner.report.render.compared_page import compared_page
 from planner.report.render.fleet_page import fleet_page
 from planner.report.render.html import page
 from planner.report.render.interactive import interactive
+from planner.report.render.replay_page import replay_page
 from planner.report.render.sweep_page import sweep_report
 from planner.sizing.capacity_record import Capacity
 
@@ -81,6 +83,8 @@ def pages() -> dict[str, str]:
         "capacity-zh": capacity_page(sized(), "zh"),
         "sweep": sweep_report(sweeps.contexts(), ".html", "contexts"),
         "sweep-zh": sweep_report(sweeps.grid(), ".html", "map", "zh"),
+        "replay": replay_page(in_stages()),
+        "replay-zh": replay_page(in_pools(), "zh"),
         "fleet-zh": fleet_page(fleets.made(usd=None, goal="spare"), "zh"),
     }
 
@@ -126,6 +130,8 @@ LONG = pytest.mark.exhaustive
         ("sweep-zh", "dark", 1280, "html"),
         ("compare", "light", 390, "html"),
         ("compare-zh", "dark", 1280, "html"),
+        ("replay", "light", 390, "html"),
+        ("replay-zh", "dark", 1280, "html"),
         ("what-if", "light", 1280, "#what-if"),
         ("what-if", "dark", 390, "#what-if"),
         pytest.param("what-if", "dark", 1280, "#what-if", marks=LONG),
@@ -183,6 +189,8 @@ def test_html_is_valid_and_the_checker_finds_what_is_not(tmp_path: Path) -> None
             "compare-zh",
             "sweep",
             "sweep-zh",
+            "replay",
+            "replay-zh",
         )
     }
     broken = (

@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -136,3 +141,75 @@ def test_a_line_that_is_no_request_is_refused_at_its_number(
     file.write_text("arrival_seconds,input_tokens,output_tokens\n0,5,5\n1,-3,5\n")
     assert run([*ASKED, "--trace", str(file)]) == 2
     assert "line 3" in capsys.readouterr().err
+
+
+TRACE = "arrival_seconds,input_tokens,output_tokens\n"
+
+
+def test_what_an_engine_rejects_is_counted_and_what_is_unsorted_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten million tokens are beyond any context: the rest is served, with times of its own."""
+    file, sane = tmp_path / "t.csv", tmp_path / "sane.csv"
+    file.write_text(TRACE + "0,50,5\n2,60,5\n1,9999999,5\n")
+    sane.write_text(TRACE + "0,50,5\n2,60,5\n")
+    data = json.loads(answered(["--trace", str(file), "--json"], capsys))
+    assert (data["replay"]["requests"], data["replay"]["rejected"]) == (2, 1)
+    assert data["load"]["requests"] == 3
+    assert any("sorted" in str(note) for note in data["assumptions"])
+    text = answered(["--trace", str(file)], capsys)
+    assert "1 longer than the context or the cache: rejected" in " ".join(text.split())
+    same = json.loads(answered(["--trace", str(sane), "--context", "32768", "--json"], capsys))
+    values = [d["replay"]["percentiles"]["tpot_seconds"]["p50"]["value"] for d in (data, same)]
+    assert values[0] == pytest.approx(values[1], rel=0.01)
+
+
+def test_a_plan_file_needs_no_model_and_no_device(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "plan.json"
+    assert run(["plan", "qwen2.5-0.5b", "l40s", "--devices", "1", "--json", "--quiet"]) == 0
+    file.write_text(capsys.readouterr().out)
+    assert run(["replay", "--plan", str(file), *LOAD, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["question"]["model"], data["question"]["device"]) == ("qwen2.5-0.5b", "l40s")
+    assert data["replay"]["requests"] == 60
+
+
+def test_pools_are_asked_for_by_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    pools = ["--prefill-workers", "1", "--decode-workers", "2", "--tp", "1"]
+    assert run(["replay", "qwen2.5-0.5b", "l40s", "--engine", "vllm", *pools, *LOAD]) == 0
+    labels = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert {"Prefill", "Decode", "Transfer"} <= set(labels)
+    assert run([*ASKED, "--decode-workers", "1", *LOAD]) == 2
+    assert "one pool without the other" in capsys.readouterr().err
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU seconds are read in /proc")
+def test_ctrl_c_keeps_what_was_simulated(tmp_path: Path) -> None:
+    """So few tokens that nothing is compiled, and so many requests that it takes a minute."""
+    load = ["--rate", "90/s", "--count", "300000", "--isl", "200", "--osl", "4"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "planner", *ASKED, *load, "--json", "--quiet"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while child.poll() is None and cpu_seconds(child.pid) < 6.0:
+        time.sleep(0.05)
+    assert child.poll() is None, "it had ended before"
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate()
+    assert child.returncode == 130, err
+    assert err.split() == ["interrupted"]
+    found = json.loads(out)["replay"]
+    assert not found["complete"]
+    assert 0 < found["requests"] < 300000
+    assert found["percentiles"]["ttft_seconds"]["p50"]["value"] > 0

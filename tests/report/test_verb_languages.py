@@ -79,6 +79,7 @@ QUESTIONS = {
     ],
     "memory": ["memory", *SMALL, "--context", "2048"],
     "serve": ["serve", *SMALL, "--concurrency", "4", "--isl", "512", "--osl", "64"],
+    "replay": ["replay", *SMALL, "--rate", "4/s", "--count", "50", "--isl", "512", "--osl", "64"],
     "experts": ["experts", "qwen3-30b-a3b", "l40s", "--batch", "4", "--ep", "4"],
     "train": ["train", "qwen2.5-0.5b", "l40s"],
     "module": ["explain", *SMALL[:2], "--module", "mlp-down", "--isl", "512"],

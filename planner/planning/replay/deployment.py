@@ -95,14 +95,17 @@ def deployed(
         accepted=question.accepted,
     )
     mean_length = stream.input_tokens.mean() + stream.output_tokens.mean() / 2
-    read = int(max(budget, stream.input_tokens.max())) if not defaults.chunked else budget
+    # Longer ones are rejected.
+    longest = min(int((stream.input_tokens + stream.output_tokens).max()), rules.context)
+    prompt = min(int(stream.input_tokens.max()), rules.context)
+    read = budget if defaults.chunked else max(budget, prompt)
     costs = step_costs(
         assignment,
         LargestPass(
             min(sequences, max(len(stream), 1)),
             read,
-            int((stream.input_tokens + stream.output_tokens).max()),
-            float(mean_length),
+            longest,
+            min(float(mean_length), float(longest)),
         ),
     )
     return Replayed(

@@ -260,16 +260,20 @@ def _limits(inputs: QuestionInput) -> dict[str, float]:
 
 def _with_lengths(inputs: QuestionInput, stream: RequestStream) -> QuestionInput:
     """The question of requests as long as those of a trace on average. The context is the one that
-    is given, or the plan's: longer requests are rejected; else it has room for the longest that the
-    model reads."""
-    isl, osl = (max(int(n.mean()), 1) for n in (stream.input_tokens, stream.output_tokens))
-    longest = int((stream.input_tokens + stream.output_tokens).max())
-    most = max(min(longest, inputs.subject[0].max_context), isl + osl)
-    context = inputs.context or (inputs.plan.workload.context_tokens if inputs.plan else most)
-    osl = inputs.osl or max(min(osl, context - 1), 1)
-    return replace(
-        inputs, isl=inputs.isl or max(min(isl, context - osl), 1), osl=osl, context=context
-    )
+    is given, or the plan's; else it has room for the longest that the model reads. Longer requests
+    are rejected, and do not count."""
+    whole = stream.input_tokens + stream.output_tokens
+    context = inputs.context
+    if context is None and inputs.plan is not None:
+        context = inputs.plan.workload.context_tokens
+    if context is None:
+        context = min(int(whole.max()), inputs.subject[0].max_context)
+    fits = whole <= context
+    isl, osl = context - 1, 1  # where none fits: the longest prompt
+    if fits.any():
+        lengths = stream.input_tokens[fits], stream.output_tokens[fits]
+        isl, osl = (max(int(length.mean()), 1) for length in lengths)
+    return replace(inputs, isl=inputs.isl or isl, osl=inputs.osl or osl, context=context)
 
 
 def _question(where: Replayed | ReplayedPools, scheme: str, limits: Limits) -> ReplayQuestion:
