@@ -12,7 +12,7 @@ from planner.base.typed import typed
 from planner.hardware.catalog import hardware_folders, is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note
-from planner.models.catalog import is_model, resolve_model
+from planner.models.catalog import is_model, model_ids, resolve_model
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 from planner.workloads import NamedWorkload
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 
 @typed
+def known_spec(model_id: str) -> ModelSpec | None:
+    """The bundled model with this very id; None for another, whose configuration is not kept."""
+    return load_model(model_id) if model_id in model_ids() else None
+
+
 def load_model(model: str | ModelSpec, *, ignore_keys: Sequence[str] = ()) -> ModelSpec:
     """A model by id, alias, public name, directory, or configuration file.
 

@@ -78,11 +78,15 @@ def _with_a_release(questions: Sequence[Question], first: PlanDecision) -> PlanD
     below the default limit on loss, which is a preference; None where there is none."""
     engine = first.result.space.model.question.engine
     away = [q for q in questions if q.engine != engine]
-    for some in (away, without_floor(questions, "release")):
-        decision = _decided(some, exact=False, away=()) if some else None
-        if decision is not None and not decision.choice.option.simple.new_weights:
-            return decision
-    return None
+    elsewhere = _decided(away, exact=False, away=()) if away else None
+    if elsewhere is not None and elsewhere.choice.option.simple.new_weights:
+        elsewhere = None
+    if elsewhere is not None and not elsewhere.choice.option.space.model.question.floor_dropped:
+        return elsewhere
+    anywhere = decide(without_floor(questions, "release"))
+    if anywhere is not None and not anywhere.choice.option.simple.new_weights:
+        return anywhere
+    return elsewhere
 
 
 def _with_a_smaller_cache(

@@ -213,10 +213,13 @@ def less_lossy(options: Sequence[Option], gain: float) -> Array:
 def conventional_option(options: Sequence[Option], engine: str) -> int:
     """The plan that is taken where nothing displaces it: a published deployment, first on the
     ``engine`` that practice and evidence prefer, then of the strongest source, of equals the best;
-    else that engine's conventional one, as released or from an official release; else the simplest.
-    Without a default limit on loss it is the least lossy; of weights that must be made, the
-    simplest of those that the least lossy cannot be told from."""
+    else that engine's conventional one, as released, from an official release or a published file;
+    else the simplest. Without a default limit on loss it is the least lossy, on another engine
+    where what exists loses more on that one for certain; of weights that must be made, the simplest
+    of those that the least lossy cannot be told from."""
     made = [option.priced.loss for option in options if option.simple.new_weights]
+    there = [option.priced.loss for option in options if not option.simple.new_weights]
+    least = equal_up_to(options[0].space.model, min(there, default=0.0))
     alike = equal_up_to(options[0].space.model, min(made, default=0.0))
 
     def order(i: int) -> tuple[object, ...]:
@@ -229,19 +232,27 @@ def conventional_option(options: Sequence[Option], engine: str) -> int:
             source = (recipe.device != question.device.id, KINDS.index(recipe.kind), given)
         return (
             recipe is None,
+            floor and not option.simple.new_weights and option.priced.loss > least,
             question.engine != engine,
             source,
             option.simple.new_weights,
-            option.rival.kind != "conventional",
+            not is_usual(option),
             max(option.priced.loss, alike if option.simple.new_weights else 0.0) * floor,
             option.rival.kind == "optimum",
-            option.simple.order if option.rival.kind not in PRACTISED else (),
+            option.simple.order if recipe is None and not is_usual(option) else (),
             option.priced.loss * floor,
             option.weighed.value,
             i,
         )
 
     return min(range(len(options)), key=order)
+
+
+def is_usual(option: Option) -> bool:
+    """Whether a plan is what people do without a guide: the conventional one, or a published file
+    in a mixture of the engine's."""
+    file = is_mixture(option.rival) and bool(option.weights.checkpoint)
+    return option.rival.kind == "conventional" or file
 
 
 def standing_of(option: Option, base: Option, drawn: Array) -> Standing:

@@ -133,6 +133,19 @@ def files_of(name: str, spec: ModelSpec | None = None) -> tuple[PublishedFile, .
     return files + servers
 
 
+def file_at(place: str, spec: ModelSpec | None = None) -> PublishedFile | None:
+    """The file that an engine is handed as ``place`` (``REPOSITORY:QUANT``; a repository alone
+    where it holds one model), None where no source shows it. Sizes as in :func:`files_of`."""
+    repository, _, quant = place.partition(":")
+    row = _by_repository().get(repository.lower())
+    if row is None:
+        return None
+    for name, stated in row.files:
+        if name.lower() == quant.lower() or (not quant and row.container == MLX):
+            return _file(row, name, stated, spec)
+    return None
+
+
 def known_models() -> tuple[str, ...]:
     """The bundled models, and the repositories of others, that files are known of."""
     others = dict.fromkeys(row.of for row in _repositories() if not row.model)
@@ -202,6 +215,11 @@ def _by_model() -> dict[str, tuple[_Repository, ...]]:
         if row.model:
             rows[row.model].append(row)
     return {model: tuple(mine) for model, mine in rows.items()}
+
+
+@cache
+def _by_repository() -> dict[str, _Repository]:
+    return {row.repository.lower(): row for row in _repositories()}
 
 
 @cache

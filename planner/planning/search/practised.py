@@ -12,13 +12,13 @@ from planner.base.records import record
 from planner.formats.schemes import SCHEMES
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.engines.defaults import engine_default
-from planner.planning.engines.mixes import engine_mixes
+from planner.planning.engines.gguf_files import published_file
 from planner.planning.plan import names
 from planner.planning.practice.recipes import KINDS, Recipe
 from planner.planning.price.kinds import model_class
 from planner.planning.price.ledger import published_formats, published_layouts
 from planner.planning.price.plan_kinds import recipes_here
-from planner.planning.question.named import RELEASED
+from planner.planning.question.named import RELEASED, usable_mixes
 from planner.planning.question.question import RATES, Question
 from planner.planning.search.releases import releases_of
 from planner.planning.search.rivals import Rival, as_result, rival_of, stored_schemes, uniform_name
@@ -77,7 +77,7 @@ def practised_rivals(
             out.append(_rival(practised, placed))
     for engine in dict.fromkeys(q.engine for q in elsewhere):
         ways = [build_model(q, load_prior()) for q in elsewhere if q.engine == engine]
-        for practised in (*published(ways), *conventions(ways), *usual_downloads(ways)):
+        for practised in (*published(ways), *usual_downloads(ways), *conventions(ways)):
             placed = _best(_placed_anew(way, practised, allowed) for way in ways)
             if placed is not None:
                 out.append(_rival(practised, placed, away=True))
@@ -148,13 +148,27 @@ def conventions(models: Sequence[CostModel]) -> Iterator[Practised]:
 
 
 def usual_downloads(models: Sequence[CostModel]) -> Iterator[Practised]:
-    """The mixture that an engine downloads where nobody names one, on one device."""
+    """The files that are published for an engine of mixtures, on one device: where the floor
+    cannot be kept the least lossy first, else the smallest that an engine may take."""
     question = models[0].question
-    stored = stored_schemes(models[0])
-    default = engine_default(question.engine, question.device, question.spec, stored)
     kv = cache_here("", models)
-    if default is not None and default.scheme in engine_mixes() and kv and 1 in question.sizes:
-        yield Practised(Layout(), default.scheme, kv)
+    if kv and 1 in question.sizes:
+        for mix in _files_here(models, kv):
+            yield Practised(Layout(), mix, kv)
+
+
+def _files_here(models: Sequence[CostModel], kv: str) -> list[str]:
+    """The mixtures that files of the model are published in, in the order of their loss: ascending
+    where the floor cannot be kept, else descending."""
+    spec = models[0].question.spec
+    losses: dict[str, float] = {}
+    for model in models:
+        for mix in usable_mixes(model.question):
+            choice = uniform_choice(model, mix, kv)
+            if choice is not None and published_file(spec.id, mix) is not None:
+                losses.setdefault(mix, uniform_loss(model, choice))
+    dropped = models[0].question.floor_dropped
+    return sorted(losses, key=lambda mix: losses[mix] if dropped else -losses[mix])
 
 
 def _formats_here(models: Sequence[CostModel], of_class: str) -> list[str]:

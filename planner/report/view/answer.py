@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from planner.base.units import GIB, format_rate, format_seconds, format_three
 from planner.export.launch import START_REPLICAS
 from planner.export.serve_line import ServeLine, serving_command
+from planner.lookup import known_spec
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.answer.recommend_text import format_word
+from planner.planning.files.catalogue import file_at
 from planner.planning.plan.record import Estimate, OpenArrivals, Plan
 from planner.planning.question.given_values import recorded_values, requests_in_flight
 from planner.planning.question.time_limits import REQUEST_TIME
@@ -254,7 +256,20 @@ def run_sections(t: Phrases, plan: Plan, width: int, *, notes: bool = True) -> l
     if not command.words:
         return [Section("", below)]
     code = Code(tuple(server_lines(command, width)))
-    return [Section(_run_title(t, plan, command), (code, *below))]
+    other = other_programs(t, plan) if notes else ()
+    return [Section(_run_title(t, plan, command), (code, *other, *below))]
+
+
+def other_programs(t: Phrases, plan: Plan) -> tuple[Block, ...]:
+    """The size of the published file that is served, and what else runs it; nothing without one."""
+    said = plan.recommendation
+    file = file_at(said.checkpoint, known_spec(plan.model.id)) if said is not None else None
+    if file is None:
+        return ()
+    size = "" if file.bytes is None else t("plan.download", size=f"{file.bytes / GIB:.2f}")
+    others = [words for name, words in file.commands.items() if name != plan.engine.name]
+    text = t("plan.file", size=size, commands=t("plan.or").join(others))
+    return (Items((text,)),)
 
 
 def _run_title(t: Phrases, plan: Plan, command: ServeLine) -> str:
