@@ -17,6 +17,7 @@ from planner.planning.answer.engine_notes import ggml_notes, kernel_notes, route
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.offload import with_offload_info
+from planner.planning.answer.own_mix import own_mix_note
 from planner.planning.answer.reasons import ReasonInputs, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.rule_gains import rule_gains
@@ -152,7 +153,11 @@ def _plan(
                     *(
                         ()
                         if choice is None
-                        else (rule_note(choice), *unlimited_note(winner, priced))
+                        else (
+                            rule_note(choice),
+                            *unlimited_note(winner, priced),
+                            *own_mix_note(winner, priced, choice),
+                        )
                     ),
                     *ggml_notes(question, units),
                     *route_notes(question, units),

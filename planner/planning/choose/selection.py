@@ -45,8 +45,6 @@ from planner.planning.space.printed_loss import equal_up_to
 from planner.quality.floor import UNCHANGED_NATS
 
 Array = NDArray[np.float64]
-PRACTISED = ("recipe", "conventional")
-"""Kinds of rivals that practice names: of equals the best is taken, however many formats it has."""
 BITS_APART = 0.5
 """Bits per element by which formats differ that are not of one width: scales apart."""
 

@@ -10,6 +10,7 @@ from planner.export.launch import START_REPLICAS
 from planner.export.serve_line import ServeLine, serving_command
 from planner.lookup import known_spec
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.answer.own_mix import OWN_MIX_KEY
 from planner.planning.answer.recommend_text import format_word
 from planner.planning.files.catalogue import file_at
 from planner.planning.plan.record import Estimate, OpenArrivals, Plan
@@ -269,7 +270,9 @@ def other_programs(t: Phrases, plan: Plan) -> tuple[Block, ...]:
     size = "" if file.bytes is None else t("plan.download", size=f"{file.bytes / GIB:.2f}")
     others = [words for name, words in file.commands.items() if name != plan.engine.name]
     text = t("plan.file", size=size, commands=t("plan.or").join(others))
-    return (Items((text,)),)
+    mix = assumption_of(plan, OWN_MIX_KEY)
+    own = () if mix is None else (t("plan.own_mix", value=t.original(mix.value)),)
+    return (Items((text, *own)),)
 
 
 def _run_title(t: Phrases, plan: Plan, command: ServeLine) -> str:
