@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.base.errors import InputError
 from planner.base.records import record
@@ -27,8 +28,10 @@ TPOT, TTFT = "tpot", "ttft"
 """The times that factors are read off, as fields of a run and of a forecast."""
 ROUNDS, CLOSE = 40, 1e-3
 """Rounds in which factors settle, and what they may be off by."""
-LONGEST_STEP = 1.0
-"""Of a factor's logarithm in a round: beyond it times near saturation are not like those here."""
+NEAR_ENOUGH = 0.02
+"""What they may be off by after all rounds: few requests come in and out of a pass in steps."""
+LONGEST_STEP, NEARBY = 1.0, 0.1
+"""Of a factor's logarithm in a round, and from where a slope is read."""
 MOST_DRAWN = 0.1
 """Log-space deviation of a mean from draw to draw of the arrivals, beyond which it tells nothing of
 the machine."""
@@ -46,6 +49,7 @@ class ServedSubject:
 
 
 Corrections = tuple[Correction, ...]
+Logs = NDArray[np.float64]
 
 
 def predicted(
@@ -136,24 +140,47 @@ def explaining(
     run: MeasuredRun, subject: ServedSubject, first: RunForecast
 ) -> tuple[float, float] | None:
     """The factors on steps and on prompts under which the law gives what ``run`` measured, from its
-    ``first`` answer (Broyden's method in logarithms); None where there are none within MOST_FACTOR.
-    What was not measured, or not to be told from the draw of its arrivals, keeps a factor of 1."""
-    asked = [name for name in (TPOT, TTFT) if tells(run, first, name)]
-    wanted = np.log([getattr(run, name).mean for name in asked])
-    logs, slope = np.zeros(len(asked)), np.eye(len(asked))
-    now = np.log([getattr(first, name).value for name in asked])
+    ``first`` answer (Broyden's method in logarithms, with a slope read anew where it fails); None
+    where there are none within MOST_FACTOR. What was not measured, or is the draw's of its
+    arrivals, keeps a factor of 1."""
+    names = [name for name in (TPOT, TTFT) if tells(run, first, name)]
+    wanted = np.log([getattr(run, name).mean for name in names])
+    most = math.log(MOST_FACTOR)
+
+    def known(logs: Logs) -> dict[str, float]:
+        return dict(zip(names, np.exp(logs).tolist(), strict=True))
+
+    def answer(logs: Logs) -> Logs:
+        given = known(logs)
+        found = predicted(run, subject, factors(given.get(TPOT, 1.0), given.get(TTFT, 1.0)))
+        return np.log([getattr(found, name).value for name in names])
+
+    logs = best = np.zeros(len(names))
+    now = at_best = np.log([getattr(first, name).value for name in names])
+    slope: Logs | None = None
+    longest = LONGEST_STEP
     for _ in range(ROUNDS):
         off = wanted - now
-        if np.abs(off).max(initial=0.0) < CLOSE:
-            known = dict(zip(asked, np.exp(logs).tolist(), strict=True))
-            return known.get(TPOT, 1.0), known.get(TTFT, 1.0)
-        change = np.clip(np.linalg.solve(slope, off), -LONGEST_STEP, LONGEST_STEP)
-        logs = logs + change
-        if np.abs(logs).max() > math.log(MOST_FACTOR):
-            return None
-        known = dict(zip(asked, np.exp(logs).tolist(), strict=True))
-        found = predicted(run, subject, factors(known.get(TPOT, 1.0), known.get(TTFT, 1.0)))
-        then = np.log([getattr(found, name).value for name in asked])
+        if np.abs(off).max(initial=0.0) < CLOSE or longest < CLOSE:
+            break
+        if slope is None:
+            moved = [answer(logs + NEARBY * one) - now for one in np.eye(len(names))]
+            slope = np.stack(moved, axis=1) / NEARBY
+        change = np.linalg.lstsq(slope, off, rcond=None)[0]
+        change *= min(1.0, longest / max(float(np.abs(change).max()), CLOSE))
+        change = np.clip(logs + change, -most, most) - logs
+        if not change.any():
+            break
+        then = answer(logs + change)
+        if np.linalg.norm(wanted - then) < np.linalg.norm(wanted - at_best):
+            best, at_best = logs + change, then
+        elif np.linalg.norm(wanted - then) > np.linalg.norm(off):
+            # Near saturation a slope holds for small steps alone.
+            logs, now, slope, longest = best, at_best, None, longest / 2
+            continue
         slope = slope + np.outer(then - now - slope @ change, change) / (change @ change)
-        now = then
-    return None
+        logs, now = logs + change, then
+    if np.abs(wanted - at_best).max(initial=0.0) > NEAR_ENOUGH:
+        return None
+    given = known(best)
+    return given.get(TPOT, 1.0), given.get(TTFT, 1.0)
