@@ -203,9 +203,9 @@ def page(stages: Sequence[Scored], requests: Sequence[Scored], rates: Sequence[S
             "`python -m evaluation.open_arrivals DIR`.",
             "",
             *table(("figure", "wanted", *SCORE, *(f"queue grows: {s}" for s in SCORE)), shown),
-            "Where the queue grows, steps of 128 sequences of 1,800 tokens took 4 to 12 ms longer than "
-            "their operators on models with grouped heads, evenly (ITL's 99th percentile is near its "
-            "mean), so that it is no prompt; the cause is not known.",
+            "Where the queue grows, steps of 128 sequences of 1,800 tokens took 4 to 12 ms longer "
+            "than their operators on models with grouped heads, evenly (ITL's 99th percentile is "
+            "near its mean), so that it is no prompt; the cause is not known.",
             "",
             "Poisson runs on RTX 3090 and 5090 (vLLM 0.12; "
             "kyuz0/amd-r9700-vllm-toolboxes@18a88f1ce794) that keep up; the share of a server's "

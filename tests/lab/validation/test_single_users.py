@@ -132,7 +132,7 @@ def test_a_rate_of_arrivals_is_no_concurrency() -> None:
         "note": "",
     }
     (rate,) = e2e_published.predict_rows("t", [row])
-    assert rate.reason == "open arrivals"
+    assert rate.reason == "setting not stated"  # requests, and how many run at most
     load = {"batch_or_concurrency": "64", "metric": "total_tokens_per_s", "value": "1800"}
     (loop,) = e2e_published.predict_rows("t", [row | load | {"unit": "tok/s (in+out)"}])
     assert loop.predicted is not None
