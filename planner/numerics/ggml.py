@@ -19,6 +19,7 @@ from planner.numerics.ggml_registry import (
     ggml_type,
     without_importance,
 )
+from planner.numerics.mlx_blocks import MLX_TYPES
 from planner.numerics.tiles import FloatArray, Tile
 
 Bytes = npt.NDArray[np.uint8]
@@ -144,14 +145,19 @@ def _importance(given: npt.ArrayLike, columns: int) -> FloatArray:
     return importance
 
 
+def _block_type(fmt: TensorFormat) -> GgmlType:
+    """The record of a scheme's blocks, ggml's or MLX's."""
+    return GGML_TYPES.get(fmt.block_type) or MLX_TYPES[fmt.block_type]
+
+
 def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> Bytes:
     """As :func:`ggml_encode` of ``source`` (…, columns), by the format of a scheme."""
-    return encode_rows(source, GGML_TYPES[fmt.block_type], threads)
+    return encode_rows(source, _block_type(fmt), threads)
 
 
 def inspect(storage: Bytes, fmt: TensorFormat) -> StoredBlocks:
     """The codes, scales and minima in ``storage`` (…, bytes of a row)."""
-    kind = GGML_TYPES[fmt.block_type]
+    kind = _block_type(fmt)
     rows, width = tiles.matrix_shape(storage.shape)
     parts = kind.parts(storage.reshape(-1, kind.block_bytes))
     count = width // kind.block_bytes
@@ -165,7 +171,7 @@ def inspect(storage: Bytes, fmt: TensorFormat) -> StoredBlocks:
 def decode_blocks(storage: Bytes, fmt: TensorFormat, values: FloatArray) -> None:
     """As :func:`ggml_decode`, by the format of a scheme, into contiguous ``values`` (…,
     columns)."""
-    _decode(storage, GGML_TYPES[fmt.block_type], values)
+    _decode(storage, _block_type(fmt), values)
 
 
 def _decode(storage: Bytes, kind: GgmlType, values: FloatArray) -> None:

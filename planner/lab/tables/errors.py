@@ -32,6 +32,7 @@ from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import GGML_CACHES, KV_LAYOUTS
 from planner.formats.schemes import SCHEMES, scheme, stores_exactly
 from planner.formats.spec import KvLayout, Scheme, TensorFormat
+from planner.formats.stored_schemes import mlx_scheme_ids
 from planner.numerics import error as compare
 from planner.numerics import quantize
 from planner.quality import rule_errors, synthetic
@@ -60,6 +61,10 @@ FROM_FILES = (
 """Plain types, those that limits on loss are named after, and types of llama.cpp."""
 SLOW = ("ggml-iq3_s",)
 """Searched on a grid: known from BF16 and from themselves."""
+FOR_MLX = (
+    "bf16", "fp8-tensor", "fp8-channel", "fp8-block", "fp8-block-ue8m0", "mxfp4",
+)  # fmt: skip
+"""Releases that are converted to MLX's formats."""
 RANGES = ("overflow", "flushed")
 """Shares that are left out where they are 0, which is nearly everywhere."""
 PATH = Path(__file__).resolve().parents[2] / "quality" / "data" / "relative_error.json"
@@ -90,10 +95,11 @@ def emulated_schemes() -> tuple[str, ...]:
 
 def schemes_from(reference: str) -> tuple[str, ...]:
     """The schemes whose error from weights released as ``reference`` is in the table."""
+    mlx = mlx_scheme_ids() if reference in FOR_MLX else ()
     if reference == "bf16":
-        return emulated_schemes()
+        return (*emulated_schemes(), *mlx)
     if reference in REFERENCES:
-        return tuple(name for name in emulated_schemes() if name not in SLOW)
+        return (*(name for name in emulated_schemes() if name not in SLOW), *mlx)
     return tuple(name for name in emulated_schemes() if name in (*FROM_FILES, reference))
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 from planner.formats.schemes import SCHEMES
+from planner.formats.stored_schemes import stored_scheme
 from planner.messages.message import Text, message
 from planner.models.gguf_names import ARCHITECTURES, gguf_stems
 from planner.models.spec import ModelSpec, TensorRow
@@ -112,7 +113,8 @@ def writers() -> dict[str, Writer]:
     with (DATA / "checkpoint_writers.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        if not set(row["schemes"].split()) <= set(SCHEMES) or row["stacked"] not in STACKED:
+        known = all(name in SCHEMES or stored_scheme(name) for name in row["schemes"].split())
+        if not known or row["stacked"] not in STACKED:
             raise ValueError(f"checkpoint_writers.csv: {row}")
     return {
         row["container"]: Writer(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from planner.base.errors import InputError, UnsupportedError
 from planner.formats.schemes import in_catalogue_order, is_common_name, scheme_ids
 from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.stored_schemes import mlx_scheme_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Note, Text, message
@@ -36,6 +37,7 @@ from planner.throughput.ggml import runs_on_ggml
 from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
 
 LLAMA_CPP = "llama.cpp"
+MLX = "mlx"
 
 
 def scheme_choices(
@@ -74,7 +76,8 @@ def scheme_choices(
         require_importance(spec, wanted, weighed)
         names, notes = _served_as(spec, device, engine, wanted)
         return _able(device, names, (*told, *notes))
-    legal, refused = legal_schemes(device, scheme_ids())
+    own = mlx_scheme_ids() if engine is not None and engine.name == MLX else ()
+    legal, refused = legal_schemes(device, (*scheme_ids(), *own))
     apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
     apart |= without_importance(spec, legal, weighed)
     return tuple(s for s in legal if s not in apart), tuple((refused | apart).items()), ()
