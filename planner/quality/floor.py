@@ -178,17 +178,14 @@ def covariance(
     known: Sequence[KnownFloor], spread: Scatter
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Of ln floors (n, n): what a family, a structure share, and each measurement's own."""
-    families, structures = [k.family for k in known], [k.structure for k in known]
-    return np.array(
-        [
-            [
-                spread.family**2 * (families[i] == families[j])
-                + spread.structure**2 * (structures[i] == structures[j])
-                + spread.own**2 * (i == j)
-                for j in range(len(known))
-            ]
-            for i in range(len(known))
-        ]
+    families, structures = (
+        np.unique(names, return_inverse=True)[1]
+        for names in ([k.family for k in known], [k.structure for k in known])
+    )
+    return np.asarray(
+        spread.family**2 * (families[:, None] == families)
+        + spread.structure**2 * (structures[:, None] == structures)
+        + spread.own**2 * np.eye(len(known))
     )
 
 

@@ -11,27 +11,28 @@ experts apart; what measurements of one structure scatter is common to both.
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from planner.base.records import record
 from planner.lab.tables.measured_losses import ggml_weight_error
 from planner.quality.floor import (
     DENSE,
     EXPERTS,
     KnownFloor,
     Scatter,
-    covariance,
     log_prediction,
 )
 from planner.quality.sensitivity.kld_data import CREDIT, DATA, RELATIVE, SISTER, known_levels
 from planner.quality.sensitivity.level import fitted_level
 from planner.quality.sensitivity.predict import LEARNED
 
+Doubles = NDArray[np.float64]
 TYPE = "q8_0"
 LEAST_PART = 0.1
 HELD = 0.8
@@ -96,30 +97,27 @@ def measured_floors() -> tuple[KnownFloor, ...]:
 
 def scatters(floors: Sequence[KnownFloor]) -> dict[str, Scatter]:
     """By class; the deviation of measurements is the one that suits both classes best."""
-    classes = {
+    members = {
         DENSE: [k for k in floors if not k.routed],
         EXPERTS: [k for k in floors if k.routed],
     }
+    classes = {name: _structures(known) for name, known in members.items() if known}
     best: tuple[float, dict[str, Scatter]] = (-math.inf, {})
     for own in GRID[1:]:
-        of = {
-            name: max(_between(members, own), key=lambda entry: entry[0])
-            for name, members in classes.items()
-            if members
-        }
+        of = {name: _most_likely(sums, own) for name, sums in classes.items()}
         likely = math.fsum(value for value, _ in of.values())
         if likely > best[0]:
             best = likely, {name: spread for name, (_, spread) in of.items()}
     return best[1]
 
 
-def _between(members: Sequence[KnownFloor], own: float) -> Iterable[tuple[float, Scatter]]:
-    """(likelihood, scatter) of every pair of the grid; a class of one family tells nothing of
-    families."""
-    families = GRID if len({k.family for k in members}) > 1 else GRID[:1]
-    for family, structure in itertools.product(families, GRID):
-        spread = Scatter(family, structure, own)
-        yield likelihood(members, spread), spread
+def _most_likely(sums: _Structures, own: float) -> tuple[float, Scatter]:
+    """(likelihood, scatter) of the best pair of the grid, the first of equals; a class of one
+    family tells nothing of families."""
+    families = np.array(GRID if sums.member.shape[1] > 1 else GRID[:1])
+    values = _likelihoods(sums, families, np.array(GRID), own)
+    f, s = divmod(int(np.argmax(values)), len(GRID))
+    return float(values[f, s]), Scatter(GRID[f], GRID[s], own)
 
 
 def reach(floors: Sequence[KnownFloor], name: str, spread: Scatter) -> float:
@@ -155,16 +153,55 @@ def left_out_predictions(
     }
 
 
-def likelihood(members: Sequence[KnownFloor], spread: Scatter) -> float:
-    """ln of the restricted likelihood of the floors of one class, up to a constant."""
+@record
+class _Structures:
+    """ln floors of each structure [S]: their number, sum, and sum of squares about their mean, and
+    whether it is of a family [S, F]."""
+
+    count: Doubles
+    total: Doubles
+    around: Doubles
+    member: Doubles
+
+
+def _structures(members: Sequence[KnownFloor]) -> _Structures:
+    """The sums of ``members``, whose structures are each of one family; ln floors about their mean,
+    which the restricted likelihood does not depend on."""
     logs = np.log([k.floor_nats for k in members])
-    within = covariance(members, spread)
-    inverse, ones = np.linalg.inv(within), np.ones(len(members))
-    weight = float(ones @ inverse @ ones)
-    off = logs - float(ones @ inverse @ logs) / weight
-    return -0.5 * (
-        float(np.linalg.slogdet(within)[1]) + float(off @ inverse @ off) + math.log(weight)
-    )
+    logs = logs - logs.mean()
+    names = sorted({(k.family, k.structure) for k in members})
+    if len({structure for _, structure in names}) != len(names):
+        raise ValueError("a structure of two families")
+    place = {structure: i for i, (_, structure) in enumerate(names)}
+    at = np.array([place[k.structure] for k in members])
+    count = np.bincount(at).astype(np.float64)
+    total = np.bincount(at, logs).astype(np.float64)
+    around = np.bincount(at, (logs - (total / count)[at]) ** 2).astype(np.float64)
+    families = sorted({family for family, _ in names})
+    member = np.array([[float(own == family) for family in families] for own, _ in names])
+    return _Structures(count, total, around, member)
+
+
+def likelihood(members: Sequence[KnownFloor], spread: Scatter) -> float:
+    """ln of the restricted likelihood of the floors of one class, up to a constant: that of
+    :func:`planner.quality.floor.covariance`, structure by structure and family by family
+    (Sherman and Morrison 1950), as what they share adds a multiple of ones to each block."""
+    families, structures = np.array([spread.family]), np.array([spread.structure])
+    return float(_likelihoods(_structures(members), families, structures, spread.own)[0, 0])
+
+
+def _likelihoods(sums: _Structures, families: Doubles, structures: Doubles, own: float) -> Doubles:
+    """:func:`likelihood` of every pair [F, S] of deviations of families and structures."""
+    shared, between, alone = families[:, None, None] ** 2, structures[:, None] ** 2, own**2
+    block = alone + sums.count * between
+    weights, firsts = (sums.count / block) @ sums.member, (sums.total / block) @ sums.member
+    squares = np.sum(sums.around / alone + sums.total**2 / (sums.count * block), axis=-1)
+    size = np.sum((sums.count - 1.0) * math.log(alone) + np.log(block), axis=-1)
+    grown = 1.0 + shared * weights
+    weight, first = np.sum(weights / grown, axis=-1), np.sum(firsts / grown, axis=-1)
+    squares = squares - np.sum(shared * firsts**2 / grown, axis=-1)
+    size = size + np.sum(np.log(grown), axis=-1)
+    return np.asarray(-0.5 * (size + squares - first**2 / weight + np.log(weight)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from planner.lab.tables.floors import (
     reach,
     scatters,
 )
-from planner.quality.floor import DENSE, EXPERTS, KnownFloor, Scatter, known_floors
+from planner.quality.floor import DENSE, EXPERTS, KnownFloor, Scatter, covariance, known_floors
 from planner.quality.sensitivity.kld_data import DATA, RELATIVE, SISTER, kld_models
 from planner.quality.sensitivity.predict import LEARNED
 
@@ -107,6 +107,30 @@ def test_likelihood_does_not_depend_on_the_unit() -> None:
     spread = Scatter(1.0, 0.5, 0.3)
     scaled = [replace(k, floor_nats=7 * k.floor_nats) for k in ROWS]
     assert likelihood(ROWS, spread) == pytest.approx(likelihood(scaled, spread))
+
+
+@pytest.mark.parametrize(
+    "spread", [Scatter(1.0, 0.5, 0.3), Scatter(0.0, 0.5, 0.3), Scatter(1.2, 0.0, 0.05)]
+)
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:2], ROWS[1:]])
+def test_likelihood_is_that_of_the_whole_covariance(
+    rows: list[KnownFloor], spread: Scatter
+) -> None:
+    logs, ones = np.log([k.floor_nats for k in rows]), np.ones(len(rows))
+    within = covariance(rows, spread)
+    inverse = np.linalg.inv(within)
+    weight = ones @ inverse @ ones
+    off = logs - (ones @ inverse @ logs) / weight
+    whole = np.linalg.slogdet(within)[1] + off @ inverse @ off + np.log(weight)
+    assert likelihood(rows, spread) == pytest.approx(-0.5 * whole)
+
+
+def test_covariance_is_what_families_structures_and_measurements_share() -> None:
+    found = covariance(ROWS, Scatter(1.0, 0.5, 0.3))
+    assert np.diag(found) == pytest.approx(1.34)
+    assert found[1, 0] == found[0, 1] == pytest.approx(1.25)  # a0 and a1: one structure
+    assert found[0, 2] == pytest.approx(1.0)  # one family
+    assert found[0, 3] == 0.0
 
 
 def test_what_is_left_out_by_tier() -> None:
