@@ -110,7 +110,7 @@ def _played(
     record: Callable[[Members], None] | None,
 ) -> ServedRequests:
     """Run the kernel from record to record until all is served or somebody interrupts."""
-    amounts, counts = [np.zeros((0, 3))], [np.zeros((0, 3), dtype=np.int64)]
+    amounts, counts = [np.zeros((0, 3))], [np.zeros((0, 3), dtype=np.int32)]
     complete = False
     try:
         while not complete:
@@ -123,35 +123,39 @@ def _played(
     except KeyboardInterrupt:
         complete = False
         _keep(tables, amounts, counts)
-    return _served(tables, np.concatenate(amounts), np.concatenate(counts), complete=complete)
+    every = np.concatenate(amounts), np.concatenate(counts)
+    amounts.clear()
+    counts.clear()
+    return _served(tables, *every, complete=complete)
 
 
 def _keep(tables: State, amounts: list[np.ndarray], counts: list[np.ndarray]) -> None:
     """Move the passes that the kernel recorded."""
     recorded = int(tables.marks[at.RECORDED])
     amounts.append(np.array(tables.amounts[:recorded], dtype=np.float64).reshape(-1, 3))
-    counts.append(np.array(tables.counts[:recorded], dtype=np.int64).reshape(-1, 3))
+    counts.append(np.array(tables.counts[:recorded], dtype=np.int32).reshape(-1, 3))
     tables.marks[at.RECORDED] = 0
 
 
 def _served(
     tables: State, amounts: np.ndarray, counts: np.ndarray, *, complete: bool
 ) -> ServedRequests:
-    requests = np.array(tables.requests, dtype=np.int64).reshape(-1, at.REQUEST_COLUMNS)
+    requests = np.asarray(tables.requests, dtype=np.int64).reshape(-1, at.REQUEST_COLUMNS)
     times = np.array(tables.times, dtype=np.float64).reshape(-1, 3)
-    # Of passes that begin together on several replicas the order is that of what they hold.
-    order = np.lexsort(
-        (*counts.T, amounts[:, at.SHARE], amounts[:, at.LASTED], amounts[:, at.BEGIN])
-    )
-    amounts, counts = amounts[order], counts[order]
+    if np.any(amounts[1:, at.BEGIN] <= amounts[:-1, at.BEGIN]):
+        # Of passes that begin together on several replicas the order is that of what they hold.
+        order = np.lexsort(
+            (*counts.T, amounts[:, at.SHARE], amounts[:, at.LASTED], amounts[:, at.BEGIN])
+        )
+        amounts, counts = amounts[order], counts[order]
     return ServedRequests(
         first_seconds=times[:, at.FIRST],
         last_seconds=times[:, at.LAST],
         scheduled_seconds=times[:, at.SCHEDULED],
-        preempted=requests[:, at.PREEMPTED],
-        hit_tokens=requests[:, at.HIT],
+        preempted=requests[:, at.PREEMPTED].copy(),  # the table has three times as many columns
+        hit_tokens=requests[:, at.HIT].copy(),
         rejected=requests[:, at.REJECTED] > 0,
-        made_tokens=requests[:, at.MADE],
+        made_tokens=requests[:, at.MADE].copy(),
         start_seconds=amounts[:, at.BEGIN],
         pass_seconds=amounts[:, at.LASTED],
         decoding=counts[:, at.DECODED],

@@ -9,6 +9,7 @@ from planner.base.records import record
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
+PassCounts = NDArray[np.int32]
 
 
 @record
@@ -34,8 +35,8 @@ class ServedRequests:
     made_tokens: Counts
     start_seconds: Array
     pass_seconds: Array
-    decoding: Counts
-    prompt_tokens: Counts
+    decoding: PassCounts
+    prompt_tokens: PassCounts
     cache_share: Array
-    waiting: Counts
+    waiting: PassCounts
     complete: bool = True

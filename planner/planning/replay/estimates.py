@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from planner.base.records import record
 from planner.planning.plan.record import Estimate
@@ -27,8 +27,8 @@ class EstimateMaker:
 
     runs: Runs
 
-    def times(self, runs: Sequence[RequestTimes]) -> TimePercentiles:
-        """Mean and percentiles of each time."""
+    def times(self, runs: Iterable[RequestTimes]) -> TimePercentiles:
+        """Mean and percentiles of each time; one run after the other, as each has every token."""
         every = [run.summary() for run in runs]
         return TimePercentiles(
             *(

@@ -51,8 +51,8 @@ def _prompts_held(where: Replayed, pooled: PooledRequests) -> Array:
 def _run_of_pool(
     where: Replayed, served: ServedRequests, cache: Array, waits: Array, ends: Array
 ) -> PoolRun:
-    """A pool whose passes hold a share ``cache`` [S] of the cache, and whose requests waited so long
-    each [s]; Little's law makes numbers of them."""
+    """A pool whose passes hold a share ``cache`` [S] of all, and whose requests waited so long each
+    [s]; Little's law makes numbers of them."""
     seconds, layout = float(ends[-1]), where.layout
     busy, in_use = _shares(served, cache, ends, where.replicas)
     spent = float(served.pass_seconds.sum()) / (seconds * where.replicas)

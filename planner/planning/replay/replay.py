@@ -223,7 +223,7 @@ def replay_result(
         int((~np.isnan(middle.last_seconds)).sum()),
         int(middle.rejected.sum()),
         runs.complete,
-        of.times([request_times(stream, run) for run in runs.every]),
+        of.times(request_times(stream, run) for run in runs.every),
         of.rate([output_rate(stream, run) for run in runs.every]),
         of.rate([good_rate(stream, run, limits) for run in runs.every]) if limits else None,
         int(middle.preempted.sum()),
@@ -245,7 +245,7 @@ def _stage(stage: LoadStage, stream: RequestStream, runs: Runs, of: EstimateMake
         stage.seconds,
         stage.rate,
         int(here.sum()),
-        of.times([request_times(stream, run, stage.start, end) for run in runs.every]),
+        of.times(request_times(stream, run, stage.start, end) for run in runs.every),
     )
 
 

@@ -120,8 +120,10 @@ def three_runs(where: Replayed | ReplayedPools, stream: RequestStream, how: Rout
     ends = ends_of(where, stream, played)
     middle = played.requests
     if middle.complete:
-        lower = play(ends.fast, stream, how).requests
-        upper = play(ends.slow, stream, how).requests if lower.complete else lower
+        lower = _times_alone(play(ends.fast, stream, how).requests)
+        upper = lower
+        if lower.complete:
+            upper = _times_alone(play(ends.slow, stream, how).requests)
         if upper.complete:
             return Runs(stream, middle, lower, upper, ends.basis, ends.evidence, played.pools)
     stream, middle = _until(stream, middle, played.until)
@@ -131,6 +133,12 @@ def three_runs(where: Replayed | ReplayedPools, stream: RequestStream, how: Rout
     return Runs(
         stream, middle, lower, upper, ends.basis, ends.evidence, played.pools, complete=False
     )
+
+
+def _times_alone(served: ServedRequests) -> ServedRequests:
+    """What times and rates are made of: passes are many more than requests."""
+    none = np.zeros(0, dtype=np.int32)
+    return replace(served, prompt_tokens=none, waiting=none, cache_share=np.zeros(0))
 
 
 def ends_of(where: Replayed | ReplayedPools, stream: RequestStream, played: Played) -> Ends:
