@@ -31,7 +31,7 @@ from planner.sizing.by_device import (
     price_of,
 )
 from planner.sizing.capacity_figures import format_notes, replica_plan, tails_of, usd_per_million
-from planner.sizing.capacity_record import Capacity, SimulatedTimes
+from planner.sizing.capacity_record import Capacity, ReplayCheck, SimulatedTimes
 from planner.sizing.cheapest import CheapestFormats, SizedRate, cheapest_formats
 from planner.sizing.level import LEAST_LOADED, ROUTERS
 from planner.sizing.notes import capacity_notes
@@ -46,15 +46,19 @@ from planner.sizing.options import (
 )
 from planner.sizing.percentile_intervals import chance_kept, percentile_estimates
 from planner.sizing.refusals import too_many
+from planner.sizing.replayed import (
+    SEED,
+    ReplayedGroup,
+    replayed_devices,
+    replayed_layouts,
+)
 from planner.sizing.service_level import ServiceLevel, level_of
-from planner.sizing.simulation import simulate
 from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
 FEWEST_PLAYED, MOST_PLAYED = 100, 1_000_000
-SEED = 1
 
 
 @cached_record
@@ -118,7 +122,7 @@ def capacity(
             own, ``"p99:2000ms"``.
         max_devices: the most devices of a kind that there are.
         price: USD a device-hour, of all devices or by device; else the device profile's.
-        simulate: play so many requests through the answer, as a check of the formulas.
+        simulate: replay so many requests on the answer, as a check of the formulas.
 
     Raises:
         InfeasibleError: no replica keeps the level, or more than ``max_devices`` would be needed;
@@ -164,11 +168,13 @@ def sized_on_device(
     stream = SizedRate(wanted.rate, wanted.router, level)
     decision = decide_or_refuse(inputs.questions(), lambda: unserved_case(inputs))
     choices = cheapest_formats(decision.choice, stream, wanted.max_devices)
+    layouts, check = replayed_layouts(choices.answer.layouts, level)
+    choices = choices.with_layouts(layouts)
     best = choices.answer.best
     if wanted.max_devices is not None and best.devices > wanted.max_devices:
         raise too_many(best, choices.answer.layouts, wanted.max_devices, level, flag)
     formats = format_notes(decision, choices, stream)
-    answer = _answer(decision, choices, wanted, stream, formats)
+    answer = _answer(decision, choices, wanted, stream, formats, check)
     return SizedAnswer(answer, choices, decision.choice, tuple(formats))
 
 
@@ -212,6 +218,7 @@ def _answer(
     wanted: SizingInput,
     stream: SizedRate,
     formats: Sequence[SizedRow],
+    check: ReplayCheck | None,
 ) -> Capacity:
     level, best = stream.level, choices.answer.best
     deployable, times = best.deployable, best.times
@@ -223,6 +230,8 @@ def _answer(
     first, each, whole = percentile_estimates(deployable, times)
     near = [sizing.deployable for sizing in choices.answer.layouts[:LAYOUTS_TOLD]]
     low, high = devices_at_interval_ends(best, near, wanted.rate, wanted.router, level)
+    if check is not None and check.replaced:
+        low, high = (replayed_devices(best, end, level) for end in (low, high))
     return Capacity(
         question.spec.id,
         question.device.id,
@@ -250,7 +259,7 @@ def _answer(
         rows,
         compromises(best, choices.answer.layouts, level, price),
         _played(best, wanted),
-        written(capacity_notes(best, wanted.router)),
+        written(capacity_notes(best, wanted.router, check)),
         tails_of(best, level),
         chance_kept(first, level.ttft),
         chance_kept(each, level.tpot),
@@ -260,19 +269,17 @@ def _answer(
         level.e2e,
         whole,
         chance_kept(whole, level.e2e),
+        replay=check,
     )
 
 
 def _played(best: SizedDeployable, wanted: SizingInput) -> SimulatedTimes | None:
-    """The answer played request by request, where asked."""
+    """The answer replayed with as many requests as are asked."""
     if wanted.simulate is None:
         return None
-    simulated = simulate(
-        best.deployable.rank,
-        wanted.rate,
-        best.replicas,
-        wanted.router,
-        requests=wanted.simulate,
-        seed=SEED,
-    )
-    return SimulatedTimes(wanted.simulate, SEED, *simulated.at(wanted.percentile))
+    group = ReplayedGroup(best.deployable, wanted.rate, wanted.router)
+    group.play(best.replicas, wanted.simulate)
+    times = group.at(best.replicas, wanted.percentile / 100.0)
+    if times is None:
+        return None
+    return SimulatedTimes(wanted.simulate, SEED, times.ttft, times.tpot)

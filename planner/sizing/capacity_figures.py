@@ -30,12 +30,16 @@ SECONDS_AN_HOUR = 3600.0
 
 def tails_of(best: SizedDeployable, level: ServiceLevel) -> tuple[PercentilePoint, ...]:
     """Times of the answer at p50, p90, p99 and the percentile of its level."""
-    points = []
+    points: list[PercentilePoint] = []
     own = {limit.percentile for limit in level.limits} or {level.percentile}
     for percentile in sorted({*TAILS, *own}):
         times = best.group.at(best.replicas, percentile / 100.0)
         if times is not None:
-            points.append(PercentilePoint(percentile, times.ttft, times.tpot, times.e2e))
+            seconds = [times.ttft, times.tpot, times.e2e]
+            if points:  # the draw of a replay must not make a tail shorter than what is before it
+                last = (points[-1].ttft_seconds, points[-1].tpot_seconds, points[-1].e2e_seconds)
+                seconds = [max(pair) for pair in zip(seconds, last, strict=True)]
+            points.append(PercentilePoint(percentile, *seconds))
     return tuple(points)
 
 

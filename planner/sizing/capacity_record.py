@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text
@@ -98,6 +99,22 @@ class SimulatedTimes:
 
 
 @cached_record
+class ReplayCheck:
+    """What the engine's scheduler says of the answer: over ``requests`` that were counted the
+    formula's time is ``off`` the replay's, a share by TTFT, TPOT and E2E; ``replaced``: times are
+    the replay's."""
+
+    requests: int
+    off: Mapping[str, float]
+    replaced: bool
+
+    @property
+    def most(self) -> float:
+        """The largest of them."""
+        return max(self.off.values(), key=abs, default=0.0)
+
+
+@cached_record
 class Capacity:
     """Replicas that serve ``requests_per_second`` within a percentile service level.
 
@@ -111,7 +128,9 @@ class Capacity:
     ``usd_per_million_output_tokens`` at the rate asked, with that of ``devices_low`` and
     ``devices_high`` (the answer's own, where no number does). ``replica`` is the plan of one.
     Where several devices were asked this is the cheapest: ``others`` are the answers on the other
-    devices, ``refused`` the (device, reason) of those without.
+    devices, ``refused`` the (device, reason) of those without. ``replay``: how far the formulas are
+    from the scheduler, and whose times are told. ``limits`` have their percentiles;
+    ``e2e_limit_seconds`` is that of a whole request.
     """
 
     model: str
@@ -152,6 +171,7 @@ class Capacity:
     e2e_kept: float | None = None
     others: tuple[OtherDevice, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    replay: ReplayCheck | None = None
 
     def percentile_of(self, what: str) -> float:
         """The percentile at which TTFT, TPOT or E2E is told."""

@@ -83,6 +83,12 @@ class CheapestFormats:
         """What is taken."""
         return self.sized[self.taken]
 
+    def with_layouts(self, layouts: tuple[SizedDeployable, ...]) -> CheapestFormats:
+        """The same with other layouts of what is taken, the best first."""
+        sized = list(self.sized)
+        sized[self.taken] = replace(self.answer, layouts=layouts)
+        return replace(self, sized=tuple(sized))
+
 
 def cheapest_formats(
     choice: Selection, stream: SizedRate, most_devices: int | None

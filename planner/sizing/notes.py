@@ -8,7 +8,7 @@ from planner.messages.message import Note, message
 from planner.planning.question.prices import price_source
 from planner.planning.question.question import Question
 from planner.planning.serving.notes import host_time_message, prompt_host_message, scheduler_message
-from planner.sizing.capacity_record import HOURS_A_MONTH
+from planner.sizing.capacity_record import HOURS_A_MONTH, ReplayCheck
 from planner.sizing.deployable import Deployable
 from planner.sizing.level import DRAWN
 from planner.sizing.options import SizedDeployable
@@ -18,12 +18,15 @@ OF_A_PLAN = ("asked", "devices")
 """Notes of the question that are about the search of one plan."""
 
 
-def capacity_notes(best: SizedDeployable, router: str) -> tuple[Note, ...]:
+def capacity_notes(
+    best: SizedDeployable, router: str, check: ReplayCheck | None
+) -> tuple[Note, ...]:
     """Arrivals, router, queues, scheduler, memory, money and energy; then what the question
     took."""
     deployable = best.deployable
     return (
         *_queue_notes(deployable, router),
+        replay_note(check),
         *_scheduler_notes(deployable),
         *_month_notes(),
         *_stage_notes(deployable),
@@ -52,6 +55,17 @@ def _queue_notes(deployable: Deployable, router: str) -> Iterator[Note]:
         message("capacity.bulk_service"),
         message("capacity.prompt_queue_source"),
     )
+
+
+def replay_note(check: ReplayCheck | None, of: str = "") -> Note:
+    """Whether the figures are the formulas' or a replay's, and how far both are apart."""
+    key = f"replay of {of}" if of else "replay"
+    if check is None:
+        words = message("capacity.not_replayed")
+    else:
+        name = "capacity.replay_stands_in" if check.replaced else "capacity.replay_agrees"
+        words = message(name, requests=check.requests, off=f"{check.most:+.0%}")
+    return Note(key, words, message("capacity.replay_by_scheduler"))
 
 
 def _scheduler_notes(deployable: Deployable) -> Iterator[Note]:

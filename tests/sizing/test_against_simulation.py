@@ -1,11 +1,11 @@
 """The formulas against the deployment played request by request, light to heavy."""
 
 import pytest
+from support.played_queues import simulate
 from support.served_ranks import served_rank
 
 from planner.sizing.level import ROUTERS, percentile_times
 from planner.sizing.replicas import saturation_rate
-from planner.sizing.simulation import simulate
 from planner.throughput.scheduling import Scheduling
 
 RANKS = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.played_queues import simulate
 
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import decide_or_refuse
@@ -15,7 +16,6 @@ from planner.sizing.deployable import Deployable, deployables
 from planner.sizing.level import percentile_times
 from planner.sizing.rank import ServedRank, served_rank
 from planner.sizing.replicas import saturation_rate
-from planner.sizing.simulation import simulate
 from planner.throughput.pipelining import pipelining
 from planner.throughput.scheduling import Load, Pipelining, Scheduling, Stages, StepTimes
 from planner.throughput.serving import closed_loop

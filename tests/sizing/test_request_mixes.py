@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.played_queues import SimulatedKind, simulate
 from support.served_ranks import served_rank
 
 from planner.sizing.level import percentile_times
 from planner.sizing.mix import RequestKind, RequestMix, equivalent_request, tpot_variance
 from planner.sizing.replicas import saturation_rate
-from planner.sizing.simulation import SimulatedKind, simulate
 
 KINDS = RequestMix(
     (RequestKind("", 0.75, 500, 300, 800), RequestKind("rag", 0.25, 8000, 100, 9000, 0.5))

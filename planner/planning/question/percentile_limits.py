@@ -41,7 +41,7 @@ def limit_at(name: str, value: float | str | None) -> LimitAt | None:
     if not 0 < percentile < 100 or not 0 < seconds < float("inf"):
         raise InputError(
             message("refusals.no_limit_on_time", name=name, value=value),
-            hint=message("refusals.write_a_percentile", name=name),
+            hint=message("refusals.write_a_percentile"),
         )
     return LimitAt(seconds, percentile)
 

@@ -23,7 +23,9 @@ from planner.sizing.fleet.fleet_record import (
 )
 from planner.sizing.fleet.problem import FleetChoice, FleetProblem, devices_used, served_rates
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
+from planner.sizing.notes import replay_note
 from planner.sizing.percentile_intervals import chance_kept, percentile_estimates
+from planner.sizing.replayed import checked_times
 
 PER_MILLION = 1e6 / 3600.0
 SETTLED = 1e-6
@@ -74,7 +76,7 @@ def fleet_record(a: FleetAssignment) -> Fleet:
             if not pair.candidates
         ),
         FleetWork(question.pairs, len(a.candidates), _solves(devices), gap if gap > 1e-9 else 0.0),
-        written(fleet_notes(a)),
+        written(fleet_notes(a, pools)),
         _existing_usd(a, pools),
     )
 
@@ -115,8 +117,9 @@ def _pool(
 ) -> FleetPool:
     deployable, level = candidate.deployable, member.level
     standing = candidate.standing.rate(rate)
-    times = deployable.group(standing, router).within(replicas, level)
-    assert times is not None, "so many replicas serve this rate"
+    times, check = checked_times(
+        deployable, standing, replicas, router, level, replayable=len(member.mix.kinds) == 1
+    )
     sigma = deployable.sigmas(max(times.in_flight, 1.0)).tpot
     low, high = (
         deployable.group(standing, router, off=sign * interval_factor(sigma)).fewest(level)
@@ -151,6 +154,7 @@ def _pool(
         chance_kept(each, level.tpot),
         whole,
         chance_kept(whole, level.e2e),
+        check,
     )
 
 
@@ -233,9 +237,11 @@ def marginal_value(
     return MarginalValue(count, saved, factor, gained, proved and grown.proved)
 
 
-def fleet_notes(a: FleetAssignment) -> Iterator[Note]:
+def fleet_notes(a: FleetAssignment, pools: Sequence[FleetPool]) -> Iterator[Note]:
     """What the answer takes for granted."""
     request = a.question.asked
+    for pool in pools:
+        yield replay_note(pool.replay, f"{pool.name}, {pool.device}")
     yield Note(
         "arrivals", message("capacity.poisson_divided"), message("capacity.bursts_need_more")
     )

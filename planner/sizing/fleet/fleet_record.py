@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
 from planner.planning.plan.record import Assumption, Estimate, plain_data
+from planner.sizing.capacity_record import ReplayCheck
 from planner.sizing.degrees import degrees
 from planner.sizing.service_level import TimeLimit
 
@@ -22,7 +23,7 @@ class FleetPool:
     those at the percentile with the 80 % interval of the step times. ``replicas_low`` and
     ``replicas_high``: what this rate would need at either end of it (None: no number suffices).
     ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` are the chances to keep the limits (None: no
-    limit).
+    limit). ``replay``: how far the formulas are from the scheduler, and whose times are told.
     """
 
     name: str
@@ -50,6 +51,7 @@ class FleetPool:
     tpot_kept: float | None
     e2e_seconds: Estimate
     e2e_kept: float | None
+    replay: ReplayCheck | None = None
 
     @property
     def least_chance(self) -> float:
@@ -192,9 +194,16 @@ class Fleet:
 
 
 def _flat(pool: FleetPool) -> dict[str, Any]:
-    """A pool in one row: estimates as value, low and high."""
-    out: dict[str, Any] = {}
+    """A pool in one row: estimates as value, low and high; of its replay how far the formulas are
+    from it, and whether it stands in."""
+    check = pool.replay
+    out: dict[str, Any] = {
+        "formulas_off": None if check is None else check.most,
+        "times_replayed": check is not None and check.replaced,
+    }
     for key, value in plain_data(pool).items():
+        if key == "replay":
+            continue
         if isinstance(value, dict):
             out |= {key: value["value"], f"{key}_low": value["low"], f"{key}_high": value["high"]}
         else:
