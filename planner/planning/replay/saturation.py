@@ -41,10 +41,9 @@ def saturation(
     if not is_saturated(stream, served):
         return None
     offered = offered_rate(stream)
-    growth = _growth(stream, served)
-    finished = max(offered - growth, 0.0)
+    finished = min(_served_rate(served), (1 - GROWING) * offered)
     # What is served beside a queue is the most: slower arrivals fill passes less.
-    low, high = 0.0, min(max(finished / offered, 0.01), 1.0)
+    low, high = 0.0, finished / offered
     if holds(0.95 * high):
         low = 0.95 * high
     else:
@@ -52,7 +51,7 @@ def saturation(
         for _ in range(HALVINGS):
             middle = (low + high) / 2 if low else 0.8 * high
             low, high = (middle, high) if holds(middle) else (low, middle)
-    return Saturation(offered, finished, growth, low * offered)
+    return Saturation(offered, finished, offered - finished, low * offered)
 
 
 def waiting_at(stream: RequestStream, served: ServedRequests, seconds: Array) -> Array:
@@ -65,6 +64,15 @@ def waiting_at(stream: RequestStream, served: ServedRequests, seconds: Array) ->
     counts = (np.searchsorted(times, seconds, side="right") for times in (came, started))
     arrived, scheduled = counts
     return np.asarray(arrived - scheduled, dtype=np.float64)
+
+
+def _served_rate(served: ServedRequests) -> float:
+    """Requests/s that started while the queue was there: the middle 80 % of all starts, also after
+    the last arrival."""
+    started = np.sort(served.scheduled_seconds[~np.isnan(served.scheduled_seconds)])
+    first, last = len(started) // 10, len(started) - 1 - len(started) // 10
+    seconds = float(started[last] - started[first])
+    return (last - first) / seconds if seconds > 0 else 0.0
 
 
 def _growth(stream: RequestStream, served: ServedRequests) -> float:
