@@ -134,6 +134,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "verify": (
         "plan verify plan.json base.gguf --engine llama.cpp --engine-dir llama.cpp/build",
+        "plan verify Qwen3-8B-Q4_K_M.gguf --depths 4096,16384 --quick",
         "plan verify plan.json ./model --engine vllm --python ./vllm/bin/python",
     ),
     "learn": (

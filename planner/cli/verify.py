@@ -13,8 +13,8 @@ from planner.cli.types import INTEGER, NUMBER, Hinted, options
 
 
 @click.command("verify")
-@click.argument("plan_file", metavar="PLAN.json")
-@click.argument("checkpoint")
+@click.argument("plan_file", metavar="PLAN.json|FILE.gguf")
+@click.argument("checkpoint", required=False)
 @click.option(
     "--engine",
     metavar="NAME",
@@ -42,6 +42,15 @@ from planner.cli.types import INTEGER, NUMBER, Hinted, options
     help="Further settings of the engine, e.g. Q8_0,Q6_K; "
     "none: with llama.cpp and vLLM, the plan alone.",
 )
+@click.option(
+    "--base",
+    metavar="FILE",
+    help="With FILE.gguf: the same model in BF16 or F16, to measure the loss against.",
+)
+@click.option(
+    "--depths", metavar="A,B", help="Also time decode after so many tokens of context each."
+)
+@click.option("--quick", is_flag=True, help="Fewer tokens and repeats: a 0.5B in 2 minutes.")
 @click.option(
     "--text", metavar="FILE", help="Text for the loss (default: a text that every Python has)."
 )
@@ -72,17 +81,18 @@ from planner.cli.types import INTEGER, NUMBER, Hinted, options
 @options("profile", "hardware_dir", "json", "quiet")
 def verify_command(
     plan_file: str,
-    checkpoint: str,
+    checkpoint: str | None,
     also: str | None,
+    depths: str | None,
     learn_from: str | None,
     as_json: bool,
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Run PLAN with a real engine on this machine: predicted beside measured.
+    """Run a plan or a file with a real engine on this machine: predicted beside measured.
 
     CHECKPOINT is the model in BF16 or F16: a GGUF file for llama.cpp, a safetensors folder for
-    vLLM and PyTorch. It is quantized as the plan says.
+    vLLM and PyTorch. It is quantized as the plan says. FILE.gguf alone is timed as it is.
     """
     from planner.cli.files import print_json
     from planner.lab.verifying.verify import verify
@@ -96,6 +106,7 @@ def verify_command(
         plan_file,
         checkpoint,
         also=_listed("--also", also),
+        depths=[_tokens(word) for word in _listed("--depths", depths)],
         learn_from=_listed("--learn-from", learn_from),
         progress=tell,
         **given,
@@ -107,6 +118,13 @@ def verify_command(
     if not quiet:
         words, files = verb_phrases("verify", language()), ", ".join(verification.files)
         click.echo(words("stderr.wrote", folder=given["output"], files=files), err=True)
+
+
+def _tokens(word: str) -> int:
+    value = INTEGER.convert(word, None, None)
+    if value < 0:
+        raise Hinted(say("below_zero", flag="--depths", value=word), say("numbers_with_commas"))
+    return int(value)
 
 
 def _listed(flag: str, text: str | None) -> list[str]:

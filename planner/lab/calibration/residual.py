@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.hardware.profile import DeviceProfile, FitError, FittedSet
+from planner.jobs.core_share import LEAST_SHARE
 from planner.lab.validation.cells import positive
 from planner.lab.validation.e2e_verify import DECODE, PREFILL, model_of, predicted_seconds
 from planner.lab.validation.op_rows import NO_PROFILES, Profiles, Rows
@@ -27,8 +28,6 @@ LEAST_SIGMA = 0.04
 """Log-space: a bench repeated another day is off by as much on an idle machine."""
 ALONE_SIGMA = 0.12
 """Of one file: nothing tells how far others are off."""
-BUSY = 0.3
-"""Share of its threads' time that a run may lose before its time says little."""
 Z80 = 1.2815515655446004
 Key = tuple[str, str, str]
 
@@ -82,6 +81,12 @@ def _ratio(
     Raises:
         NotCoveredError: it cannot be predicted.
     """
+    busy = _share(row.get("busy", ""))
+    if busy is not None and 1 - busy < LEAST_SHARE:
+        raise NotCoveredError(
+            f"the engine got {1 - busy:.0%} of its threads' time: measure again when the machine "
+            "is idle"
+        )
     spec = model if model is not None and model.id == row["model"] else model_of(row)
     predicted = predicted_seconds(row, without_residuals(device), spec)
     return spec, math.log(positive(row["measured"]) / predicted)
@@ -104,10 +109,7 @@ def _set(
     logs = np.array([ratio for ratio, _ in pairs])
     factor = math.exp(float(logs.mean()))
     row = pairs[0][1]
-    busy = [share for _, r in pairs if (share := _share(r.get("busy", ""))) is not None]
     note = f"{spec.id}: {', '.join(dict.fromkeys(r['subject'] for _, r in pairs))}"
-    if busy and max(busy) > BUSY:
-        note += f"; the machine was busy, the engine got {1 - max(busy):.0%} of its threads' time"
     return FittedSet(
         operator,
         engine,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,9 +18,10 @@ from planner.hardware.host.detect import host_text
 from planner.hardware.loader import parse_profile
 from planner.hardware.names import canonical_name
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.jobs.core_share import disturbed_note, is_disturbed
 from planner.lab.calibration.problem import FitProblem, refit
 from planner.lab.validation.op_rows import profile_of, stack_of
-from planner.lab.validation.reader import read_directory
+from planner.lab.validation.reader import MeasuredTable, read_directory
 from planner.lab.validation.table_kinds import FITTED, TableFit, TableKind, kind_of, operators
 from planner.models.spec import ModelSpec
 from planner.throughput.torch_cpu import STACK as TORCH
@@ -78,6 +79,12 @@ def calibrate(
         for kind, fit in FITTED
         if tables[kind.name][0] and (not only or set(only) & set(fit.operators))
     ]
+    disturbed = _disturbed(data, profile)
+    if not wanted and disturbed:
+        raise DataError(
+            f"{data}: {disturbed[0][0]}: {disturbed[0][1]}",
+            hint="`plan measure` repeats them; other programs have to end first",
+        )
     if not wanted:
         raise DataError(
             f"{data}: no operator table with rows of {profile.id}",
@@ -89,7 +96,7 @@ def calibrate(
             hint="name one in [transfer], or calibrate without --few",
         )
     fits: list[FittedSet] = []
-    skipped: list[tuple[str, str]] = []
+    skipped = disturbed
     titles: dict[str, str] = {}
     for kind, fit in sorted(wanted, key=lambda pair: pair[1].full_steps):
         rows, names, digest = tables[kind.name]
@@ -125,11 +132,15 @@ def _fit_full_steps(
     if pairs:
         return [fit for _, fit in pairs], module.left_out(rows, **given)
     return [], [
-        (
-            name,
-            "no row that can be predicted here: a model that is not bundled is named with --model",
-        )
-        for name in how.operators
+        *(
+            (
+                name,
+                "no row that can be predicted here: a model that is not bundled is named with "
+                "--model",
+            )
+            for name in how.operators
+        ),
+        *module.left_out(rows, **given),
     ]
 
 
@@ -182,18 +193,36 @@ def _unfitted(
 
 
 def _rows(data: Path, kind: TableKind, profile: DeviceProfile) -> tuple[Rows, list[str], str]:
-    """(rows of the device in tables of one kind, the tables, a digest of the rows)."""
+    """(rows of the device in tables of one kind, the tables, a digest of the rows); those that were
+    timed while other programs took the cores are left out."""
     rows: list[Mapping[str, str]] = []
     names = []
-    for table in read_directory(data):
-        if table.rows is None or kind_of(table.columns, _KINDS) is not kind:
-            continue
-        mine = [row for row in table.rows if _is(row.get("device", ""), profile)]
+    for table, timed in _of_device(data, kind, profile):
+        mine = [row for row in timed if not is_disturbed(row)]
         if mine:
             rows += mine
             names.append(table.name)
     text = "\n".join(",".join(f"{k}={row[k]}" for k in sorted(row)) for row in rows)
     return tuple(rows), names, sha256(text.encode()).hexdigest()[:8]
+
+
+def _of_device(
+    data: Path, kind: TableKind, profile: DeviceProfile
+) -> Iterator[tuple[MeasuredTable, list[Mapping[str, str]]]]:
+    """(table, its rows of the device) of every table of one kind."""
+    for table in read_directory(data):
+        if table.rows is not None and kind_of(table.columns, _KINDS) is kind:
+            yield table, [row for row in table.rows if _is(row.get("device", ""), profile)]
+
+
+def _disturbed(data: Path, profile: DeviceProfile) -> list[tuple[str, str]]:
+    """(table, why rows of it count for nothing)."""
+    notes = [
+        (table.name, disturbed_note(rows))
+        for kind in _KINDS
+        for table, rows in _of_device(data, kind, profile)
+    ]
+    return [(name, note) for name, note in notes if note]
 
 
 def _is(name: str, profile: DeviceProfile) -> bool:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from planner.hardware.host.facts import ASSUMED, Draft, DraftFigure
 from planner.hardware.profile import QuantityKind
+from planner.jobs.core_share import disturbed_note, is_disturbed
 from planner.lab.measuring.rows import Row
+from planner.planning.question.host_notes import BUSY
 
 MEASURED = "measured"
 MEASURED_TITLE = "Measured on this machine by plan measure: the tables beside this file"
@@ -50,8 +52,9 @@ def with_measured(draft: Draft, rows: Sequence[Row], device: str, busy: str = ""
     """``draft`` with the figures that ``rows`` of ``device`` give: bandwidth, peaks that were
     exceeded, fractions of kernel classes, conversion. Where torch and ggml both multiply a format,
     torch's fraction stands: ggml's products have fits of their own. ``busy`` says that other
-    programs ran, and goes into the profile."""
-    mine = [row for row in rows if row["device"] == device]
+    programs ran, and goes into the profile. Rows that had not their cores count for nothing."""
+    timed = [row for row in rows if row["device"] == device]
+    mine = [row for row in timed if not is_disturbed(row)]
     made = replace(
         draft,
         figures=dict(draft.figures),
@@ -59,6 +62,8 @@ def with_measured(draft: Draft, rows: Sequence[Row], device: str, busy: str = ""
         cautions=list(draft.cautions),
         texts=dict(draft.texts),
     )
+    if note := disturbed_note(timed):
+        made.cautions.append(f"{BUSY}: {note}")
     if not mine:
         return made
     made.sources[MEASURED] = MEASURED_TITLE

@@ -8,7 +8,10 @@ from typing import Any
 
 from planner.lab.measuring.timing import Timing
 
-BEFORE, AFTER = ("src", "device", "software"), ("latency_us", "threads", "repeats", "spread")
+BEFORE, AFTER = (
+    ("src", "device", "software"),
+    ("latency_us", "threads", "repeats", "spread", "share"),
+)
 TABLES: Mapping[str, tuple[str, ...]] = {
     "op_gemm": ("kernel", "w_a_dtype", "m", "n", "k"),
     "op_quantize": ("op", "quant_dtype", "m", "k"),
@@ -67,4 +70,5 @@ def row(table: str, device: str, software: str, timing: Timing, threads: int, **
         "threads": threads,
         "repeats": timing.repeats,
         "spread": round(timing.spread, 4),
+        "share": 1.0,
     }

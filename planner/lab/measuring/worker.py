@@ -12,9 +12,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import IO, Any
 
 from planner.base.errors import PlannerError
+from planner.jobs.core_share import core_share, least_disturbed
 from planner.lab.measuring.request import PartRequest, part_named, request_of
 from planner.lab.measuring.rows import Row
 
@@ -22,6 +24,8 @@ OVERRUN = 1.25
 """By how much a part may exceed its share of the time."""
 KEPT = 4
 """Cases of a part that are measured however long they take: no part is empty."""
+TRIES = 3
+"""Runs of a case while other programs take the cores."""
 Case = tuple[str, Callable[[float], Row | list[Row]]]
 """(what it is, its row or rows; told the seconds that it may take)."""
 
@@ -32,9 +36,13 @@ def measure_part(
     out: IO[str],
     *,
     clock: Callable[[], float] = time.monotonic,
+    share: Callable[[], float] | None = None,
 ) -> None:
     """Write a line for every case of ``cases``. A case takes what its repeats need at least: on a
-    slow machine those that come last, the rarest, are left out and named."""
+    slow machine those that come last, the rarest, are left out and named. ``share`` tells the share
+    of its cores that this process gets (default: spin and see; on a GPU all of them): a case that
+    was disturbed is repeated, and its rows say what they had."""
+    cores = share or (lambda: 1.0 if request.gpu else core_share(request.threads))
     listed = list(cases)
     seconds = request.seconds / max(len(listed), 1)
     end = clock() + OVERRUN * request.seconds
@@ -44,7 +52,7 @@ def measure_part(
             late.append(name)
             continue
         try:
-            made = measure(seconds)
+            rows, had = least_disturbed(partial(_rows_of, measure, seconds), cores, _slowest, TRIES)
         except (
             PlannerError,
             RuntimeError,
@@ -56,11 +64,21 @@ def measure_part(
         ) as error:
             _tell(out, {"skipped": [name, _reason(error)]})
             continue
-        for row in made if isinstance(made, list) else [made]:
-            _tell(out, {"row": row})
+        for row in rows:
+            _tell(out, {"row": row | {"share": round(had, 3)}})
     if late:
         _tell(out, {"late": late})
     _tell(out, {"done": True})
+
+
+def _rows_of(measure: Callable[[float], Row | list[Row]], seconds: float) -> list[Row]:
+    made = measure(seconds)
+    return made if isinstance(made, list) else [made]
+
+
+def _slowest(rows: list[Row]) -> float:
+    """Microseconds of the longest row."""
+    return max((float(row["latency_us"]) for row in rows), default=0.0)
 
 
 def _reason(error: BaseException) -> str:

@@ -40,7 +40,8 @@ def _difference(tensors: Mapping[str, GgufTensor], spec: ModelSpec) -> str:
 
 
 def check_model(path: Path, task: Task) -> None:
-    """Refuse another model, by its tensors' names and sizes, and weights that are quantised.
+    """Refuse another model, by its tensors' names and sizes, and weights that are quantised where
+    losses count from them.
 
     Raises:
         InputError: it is one of them.
@@ -54,7 +55,7 @@ def check_model(path: Path, task: Task) -> None:
             "made for, in one part (llama-gguf-split joins them)",
         )
     stored = {t.type for t in tensors.values()} - _PLAIN
-    if stored:
+    if stored and not (task.is_finished and path == task.checkpoint):
         raise InputError(
             f"{path}: it is quantised already ({', '.join(sorted(stored))})",
             hint="give the file in BF16, F16 or F32: losses count from there",

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,20 +17,25 @@ from planner.base.atomic_files import draft
 from planner.base.errors import DataError, InputError, UnknownNameError, UnsupportedError
 from planner.base.records import record
 from planner.base.units import format_bytes
+from planner.formats.kv import GGML_CACHE_TYPES
+from planner.jobs.core_share import LEAST_SHARE, core_share, least_disturbed
 from planner.lab.verifying import llama_programs
 from planner.lab.verifying.adapter import Address, Step
 from planner.lab.verifying.llama_checkpoint import check_model, converter
 from planner.lab.verifying.llama_programs import output_of, programs_folder
-from planner.lab.verifying.processes import EngineFailedError, Execution, busy, run
+from planner.lab.verifying.processes import EngineFailedError, Execution, run
 from planner.lab.verifying.records import (
     ALSO,
     DEFAULT,
+    DEPTH,
     PLAN,
     InstalledEngine,
     Reading,
     StepResult,
     Task,
     Trial,
+    depth_of,
+    depth_trial,
 )
 from planner.lab.verifying.writing import work_folder, write_file
 from planner.models.gguf_header import read_gguf
@@ -40,13 +46,10 @@ DEFAULT_TYPE = "Q4_K_M"
 ALONE = "none"
 SCRIPT = "quantise.sh"
 ANSWERS = "checkpoint.kld"
-_CACHE_TYPES = {
-    "bf16": "bf16",
-    "fp16": "f16",
-    "fp32": "f32",
-    "int8-token": "q8_0",
-    "int4-token": "q4_0",
-}
+TRIES = 3
+"""Runs of a timing while other programs take the cores."""
+DECODE = ("decode_seconds", "weight_bytes", "cache_bytes", "cache_tokens", "compute_bytes")
+"""What the timing of tokens after others measures."""
 
 
 @record
@@ -81,6 +84,8 @@ class LlamaCpp:
             converter(task)
             return
         check_model(path, task)
+        if task.base is not None:
+            check_model(task.base, task)
 
     def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, Q4_K_M, and what ``--also`` names; the plan alone where that is ``none``.
@@ -89,8 +94,9 @@ class LlamaCpp:
             UnknownNameError: no type of llama-quantize. UnsupportedError: a type that
                 needs an importance matrix.
         """
-        if tuple(name.lower() for name in task.also) == (ALONE,):
-            return (Trial(PLAN, PLAN),)
+        deeper = tuple(map(depth_trial, task.depths))
+        if task.is_finished or tuple(name.lower() for name in task.also) == (ALONE,):
+            return (Trial(PLAN, PLAN), *deeper)
         ran = output_of(Path(_program(task, "llama-quantize")), "--help", accept=(0, 1))
         known = llama_programs.types_listed(ran.stdout + ran.stderr)
         names = [name.upper() for name in task.also]
@@ -106,12 +112,15 @@ class LlamaCpp:
         others = dict.fromkeys(n for n in names if n != DEFAULT_TYPE)
         return (
             Trial(PLAN, PLAN),
+            *deeper,
             Trial(DEFAULT_TYPE, DEFAULT),
             *(Trial(name, ALSO) for name in others),
         )
 
     def before(self, task: Task) -> tuple[Step, ...]:
         """A folder is converted; the checkpoint's own answers are kept for comparison."""
+        if task.losses_from is None:
+            return ()
         convert = (
             ()
             if task.checkpoint.is_file()
@@ -123,7 +132,10 @@ class LlamaCpp:
         )
 
     def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
-        """Quantise, run, compare."""
+        """Quantise, run, compare; after more tokens only run."""
+        if subject.role == DEPTH:
+            return (Step("tokens", DECODE, partial(_tokens, task, subject, depth_of(subject))),)
+        loss = Step("loss", ("kl", "flips"), partial(_loss, task, subject))
         return (
             Step(
                 "quantise",
@@ -134,16 +146,16 @@ class LlamaCpp:
             Step("prompt", ("prefill_seconds",), partial(_prompt, task, subject)),
             Step(
                 "tokens",
-                ("decode_seconds", "weight_bytes", "cache_bytes", "cache_tokens", "compute_bytes"),
-                partial(_tokens, task, subject),
+                DECODE,
+                partial(_tokens, task, subject, task.setting.prompt_tokens),
             ),
-            Step("loss", ("kl", "flips"), partial(_loss, task, subject)),
+            *((loss,) if task.losses_from is not None else ()),
         )
 
     def after(self, task: Task) -> None:
         """The plan's own file stays; the others are made again in seconds."""
         for path in task.folder.glob("*.gguf"):
-            if path != task.folder / f"{PLAN}.gguf" and path != task.checkpoint:
+            if path not in (task.folder / f"{PLAN}.gguf", task.checkpoint, task.base):
                 path.unlink(missing_ok=True)
         (task.folder / ANSWERS).unlink(missing_ok=True)
 
@@ -155,17 +167,23 @@ def _program(task: Task, name: str) -> str:
     return str(Path(task.engine.place) / name)
 
 
+def _reference(task: Task) -> Path:
+    """The file whose answers others are compared with."""
+    return task.base if task.base is not None else _base(task)
+
+
 def _base(task: Task) -> Path:
     return task.checkpoint if task.checkpoint.is_file() else task.folder / "checkpoint.gguf"
 
 
 def _made(task: Task, subject: Trial) -> Path:
     """The file of a subject; a plan that changes nothing is the checkpoint."""
-    return _base(task) if _unchanged(task, subject) else task.folder / f"{subject.id}.gguf"
+    name = PLAN if subject.role == DEPTH else subject.id
+    return _base(task) if _unchanged(task, subject) else task.folder / f"{name}.gguf"
 
 
 def _unchanged(task: Task, subject: Trial) -> bool:
-    return subject.role == PLAN and SCRIPT not in task.files
+    return task.is_finished or (subject.role == PLAN and SCRIPT not in task.files)
 
 
 def _convert(task: Task) -> StepResult:
@@ -198,7 +216,7 @@ def _answers(task: Task) -> StepResult:
         lambda part: [
             _program(task, "llama-perplexity"),
             "-m",
-            str(_base(task)),
+            str(_reference(task)),
             *_text(task),
             "--kl-divergence-base",
             str(part),
@@ -261,25 +279,19 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
 
 def _prompt(task: Task, subject: Trial) -> StepResult:
     """Seconds of the whole prompt."""
-    s = task.setting
-    ran = _bench(task, subject, "prompt", "-p", str(s.prompt_tokens), "-n", "0")
-    test = llama_programs.bench_test(ran.stdout, prompt=s.prompt_tokens, output=0, depth=0)
-    each, n = test.token_seconds, s.prompt_tokens
+    n = task.setting.prompt_tokens
+    test, _, lost = _timed(task, subject, "prompt", prompt=n, output=0, depth=0)
+    each = test.token_seconds
     return StepResult(
         {"prefill_seconds": Reading(each.value * n, each.spread * n, each.repeats)},
-        {"machine": test.machine, "busy_prompt": busy(ran, s.threads)},
+        {"machine": test.machine, "busy_prompt": lost},
     )
 
 
-def _tokens(task: Task, subject: Trial) -> StepResult:
-    """Seconds of a token after the prompt, and what the context took."""
+def _tokens(task: Task, subject: Trial, depth: int) -> StepResult:
+    """Seconds of a token after ``depth`` others, and what the context took."""
     s = task.setting
-    ran = _bench(
-        task, subject, "tokens", "-p", "0", "-n", str(s.output_tokens), "-d", str(s.prompt_tokens)
-    )
-    test = llama_programs.bench_test(
-        ran.stdout, prompt=0, output=s.output_tokens, depth=s.prompt_tokens
-    )
+    test, ran, lost = _timed(task, subject, "tokens", prompt=0, output=s.output_tokens, depth=depth)
     buffer_bytes = llama_programs.buffers(ran.stderr)
     sizes = {
         "weight_bytes": buffer_bytes.weights,
@@ -292,13 +304,37 @@ def _tokens(task: Task, subject: Trial) -> StepResult:
             "decode_seconds": test.token_seconds,
             **{name: Reading(float(size)) for name, size in sizes.items()},
         },
-        {"machine": test.machine, "busy_tokens": busy(ran, s.threads)},
+        {"machine": test.machine, "busy_tokens": lost},
     )
+
+
+def _timed(
+    task: Task, subject: Trial, what: str, *, prompt: int, output: int, depth: int
+) -> tuple[llama_programs.BenchTest, Execution, float]:
+    """(the test, the run that it is of, the share of its cores that the engine did not get); while
+    other programs take the cores it is repeated, and the least counts."""
+    numbers = (("-p", prompt), ("-n", output), ("-d", depth))
+    test = [word for flag, n in numbers for word in (flag, str(n))]
+
+    def once() -> tuple[llama_programs.BenchTest, Execution]:
+        ran = _bench(task, subject, what, *test)
+        return llama_programs.bench_test(ran.stdout, prompt=prompt, output=output, depth=depth), ran
+
+    # A GPU has no share of cores: its engine waits for it.
+    threads = task.setting.threads if task.setting.on_cpu else 1
+    (found, ran), had = least_disturbed(
+        once, partial(core_share, threads), lambda pair: pair[0].token_seconds.value, TRIES
+    )
+    each = found.token_seconds
+    if had < LEAST_SHARE:  # the machine's own time lies anywhere below
+        wider = max(each.spread, each.value * (1.0 - had))
+        found = replace(found, token_seconds=replace(each, spread=wider))
+    return found, ran, round(1.0 - had, 3)
 
 
 def _bench(task: Task, subject: Trial, what: str, *test: str) -> Execution:
     s = task.setting
-    cache = _CACHE_TYPES[s.cache]
+    cache = GGML_CACHE_TYPES[s.cache]
     options = f"-v -o json -t {s.threads} -r {s.repeats} -ngl {_on(task)} -ctk {cache} -ctv {cache}"
     return run(
         [_program(task, "llama-bench"), "-m", str(_made(task, subject)), *options.split(), *test],
@@ -329,7 +365,7 @@ def _loss(task: Task, subject: Trial) -> StepResult:
 
 def _text(task: Task) -> list[str]:
     s = task.setting
-    cache = _CACHE_TYPES[s.cache]
+    cache = GGML_CACHE_TYPES[s.cache]
     options = (
         f"-c {s.kl_context_tokens} --chunks {s.kl_chunks} -t {s.threads} -ngl {_on(task)} "
         f"-ctk {cache} -ctv {cache}"

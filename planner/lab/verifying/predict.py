@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from planner.base.errors import PlannerError
@@ -18,7 +19,7 @@ from planner.lab.verifying.learned import (
     shares_of,
 )
 from planner.lab.verifying.pool import address, pool
-from planner.lab.verifying.records import PLAN, Forecast, Task, Trial
+from planner.lab.verifying.records import DEPTH, PLAN, Forecast, Setting, Task, Trial, depth_of
 from planner.lab.verifying.run import Findings, checkpoint_digest
 from planner.messages.message import message
 from planner.models.gguf_types import with_types
@@ -65,6 +66,8 @@ def predict(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Predictio
     ggml type} or ``scheme``, a uniform one ("" as released)."""
     spec = setup.task.spec
     why: list[str] = []
+    if subject.role == DEPTH:
+        return _at_depth(setup, subject, facts)
     schemes = _schemes(setup, subject, facts)
     try:
         priced = _priced(setup, subject, facts)
@@ -89,6 +92,16 @@ def predict(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Predictio
         return Prediction(values, schemes, tuple(why))
     loss = setup_loss(setup, math.fsum(shares.values()))
     return Prediction({**values, "kl": loss, **_flips(setup, loss)}, schemes, tuple(why))
+
+
+def _at_depth(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Prediction:
+    """Of the plan after more tokens: a token and the cache; all else is as above it."""
+    try:
+        values = _of_plan(setup, _priced(setup, subject, facts))
+    except PlannerError as error:
+        return Prediction({}, None, (f"{subject.id}: it is not predicted: {error.message}",))
+    kept = ("decode_seconds", "cache_bytes", "cache_tokens")
+    return Prediction({name: values[name] for name in kept}, None)
 
 
 def setup_loss(setup: Setup, total: float) -> Forecast:
@@ -131,17 +144,21 @@ def _priced(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Plan:
     """The subject priced for the device at the measured setting: a prompt, then tokens, alone."""
     task = setup.task
     s = task.setting
-    context = -(-(s.prompt_tokens + s.output_tokens) // CELLS) * CELLS
-    how = BatchOneRun(
-        setup.device, address(task), s.prompt_tokens, s.output_tokens, context, s.cache
-    )
-    if subject.role == PLAN:
+    tokens = depth_of(subject) if subject.role == DEPTH else s.prompt_tokens
+    how = batch_one_run(setup.device, address(task), replace(s, prompt_tokens=tokens))
+    if subject.role in (PLAN, DEPTH):
         return price_batch_one(task.spec, how, plan=task.plan, profile=setup.profile)
     if subject.id in mixes_of(task.engine.name):
         return price_batch_one(task.spec, how, scheme=subject.id)
     if "types" in facts:
         return price_batch_one(with_types(task.spec, facts["types"]), how)
     return price_batch_one(task.spec, how, scheme=str(facts.get("scheme", "")))
+
+
+def batch_one_run(device: DeviceProfile, engine: str, s: Setting) -> BatchOneRun:
+    """A request of ``s`` alone on ``device``; its cache has whole cells."""
+    context = -(-(s.prompt_tokens + s.output_tokens) // CELLS) * CELLS
+    return BatchOneRun(device, engine, s.prompt_tokens, s.output_tokens, context, s.cache)
 
 
 def _of_plan(setup: Setup, priced: Plan) -> dict[str, Forecast]:

@@ -28,9 +28,9 @@ QUANTITIES: Mapping[str, str] = {
 tokens that it holds, the engine's buffers; seconds of the prompt and of one decoded token; mean KL
 divergence from the checkpoint and the share of most likely tokens that differ from the
 checkpoint's."""
-PLAN, CHECKPOINT, DEFAULT, ALSO = "plan", "checkpoint", "default", "also"
+PLAN, CHECKPOINT, DEFAULT, ALSO, DEPTH = "plan", "checkpoint", "default", "also", "depth"
 """Roles of subjects: the plan itself, the weights that it was made from, what the engine makes
-where nobody chooses, and what else was asked for."""
+where nobody chooses, what else was asked for, and the plan after more tokens."""
 
 
 @record
@@ -66,7 +66,9 @@ class Setting:
 class Task:
     """One verification. ``assignment`` has the plan's schemes by module, ``files`` are those that
     `plan export` writes for the engine, by name; ``also`` are further settings of the engine, by
-    its own names. All that is written goes into ``folder``."""
+    its own names; ``depths`` are tokens before those that are timed once more. A checkpoint that
+    ``is_finished`` is run as it is, and its loss measured against ``base``, the same model in BF16
+    or F16. All that is written goes into ``folder``."""
 
     plan: Plan
     spec: ModelSpec
@@ -78,6 +80,15 @@ class Task:
     engine: InstalledEngine
     setting: Setting
     also: tuple[str, ...] = ()
+    depths: tuple[int, ...] = ()
+    is_finished: bool = False
+    base: Path | None = None
+
+    @property
+    def losses_from(self) -> Path | None:
+        """What losses count from: the checkpoint; of a finished file its base, where one is
+        given."""
+        return self.base if self.is_finished else self.checkpoint
 
 
 @record
@@ -86,6 +97,19 @@ class Trial:
 
     id: str
     role: str
+
+
+DEPTH_PREFIX = "depth "
+
+
+def depth_trial(tokens: int) -> Trial:
+    """The plan after ``tokens`` others."""
+    return Trial(f"{DEPTH_PREFIX}{tokens}", DEPTH)
+
+
+def depth_of(subject: Trial) -> int:
+    """Tokens before those that are timed, of a subject of that role."""
+    return int(subject.id.removeprefix(DEPTH_PREFIX))
 
 
 @record

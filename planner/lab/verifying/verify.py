@@ -16,6 +16,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import own_version
 from planner.lab.verifying.adapter import Adapter, Address
 from planner.lab.verifying.device import predicted_device, threads_of
+from planner.lab.verifying.finished_file import finished_file, plan_of_file
 from planner.lab.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.lab.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
 from planner.lab.verifying.measured_table import FILE, table_text
@@ -51,10 +52,9 @@ from planner.quality.sensitivity.predict import sensitivities
 from planner.throughput.calibration import ANY_ENGINE
 
 PROFILE = "profile.json"
-PROMPT, OUTPUT, REPEATS, CHUNKS, CONTEXT = 448, 64, 5, 16, 512
-"""What is run where nobody says: tokens of the prompt and after it (together whole cells of a
-llama.cpp cache), repeats; pieces of the text and their length."""
-STEP_SECONDS = 1800.0
+USUAL, QUICK = Setting(448, 64, 1, 5, 512, 16, 1800.0), Setting(240, 16, 1, 2, 512, 4, 600.0)
+"""What is run where nobody says: prompt and output (together whole cells of a llama.cpp cache),
+threads that the machine gives, repeats; length and number of the pieces of text."""
 TIMED_SECONDS = 120.0
 """A prompt or its answer, all repeats together, is made shorter until it is predicted to take no
 longer than this."""
@@ -65,8 +65,11 @@ TEXT = "Python's own language reference (pydoc_data.topics, PSF licence)"
 @typed
 def verify(
     plan: str | Plan,
-    checkpoint: str | os.PathLike[str],
+    checkpoint: str | os.PathLike[str] | None = None,
     *,
+    base: str | os.PathLike[str] | None = None,
+    depths: Sequence[int] = (),
+    quick: bool = False,
     engine: str = "llama.cpp",
     model: str | ModelSpec | None = None,
     device: str | DeviceProfile | None = None,
@@ -96,7 +99,12 @@ def verify(
     same call goes on where one was stopped. The folder then holds verify.json, a table that
     `plan validate` and `plan calibrate` read, and a profile that `plan --profile` reads.
 
+    Without ``checkpoint``, ``plan`` is a finished GGUF file, quantised or not: it is run as it is,
+    and its loss measured where ``base``, the same model in BF16 or F16, is given.
+
     Args:
+        depths: tokens of context after which decode is timed once more. quick: fewer tokens,
+            repeats and pieces of text, where they are not given.
         also: further settings of the engine by its own names (Q8_0, Q6_K …); ``none`` leaves out
             what llama.cpp and vLLM run beside the plan by themselves.
         engine_dir: the folder of llama.cpp's programs. python: the Python of vLLM or PyTorch.
@@ -120,27 +128,48 @@ def verify(
         kl_context=kl_context,
         step_seconds=step_seconds,
     )
-    given = read_plan(plan) if isinstance(plan, str) else plan
     tool = _tool(engine, engine_dir, python)
-    path = _existing(Path(checkpoint))
-    spec = _model(given, model, path)
+    usual = QUICK if quick else USUAL
+    s = replace(
+        usual,
+        prompt_tokens=prompt_tokens or usual.prompt_tokens,
+        output_tokens=output_tokens or usual.output_tokens,
+        repeats=repeats or usual.repeats,
+        kl_context_tokens=kl_context or usual.kl_context_tokens,
+        kl_chunks=chunks or usual.kl_chunks,
+        step_seconds=step_seconds or usual.step_seconds,
+    )
+    if checkpoint is None:
+        file = finished_file(plan, engine, also)
+        spec = load_model(str(file) if model is None else model)
+        given = plan_of_file(spec, device, hardware_dir, s)
+        path = file
+    else:
+        if base is not None:
+            raise InputError(
+                "base: losses of a plan count from its checkpoint",
+                hint="--base goes with a finished file: plan verify FILE.gguf --base BASE.gguf",
+            )
+        given = read_plan(plan) if isinstance(plan, str) else plan
+        path = _existing(Path(checkpoint))
+        spec = _model(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
     installed_engine = tool.find(_address(engine_dir, python))
     folder = Path(output)
     refuse_other(folder)
     losses = load_profile(profile, spec, spec)[0] if profile is not None else None
-    setting = Setting(
-        prompt_tokens or PROMPT,
-        output_tokens or OUTPUT,
-        threads or threads_of(where),
-        repeats or REPEATS,
-        kl_context or CONTEXT,
-        chunks or CHUNKS,
-        step_seconds or STEP_SECONDS,
-        _cache(given),
-        where.kind == "cpu",
+    setting = replace(
+        s,
+        threads=threads or threads_of(where),
+        cache=_cache(given),
+        on_cpu=where.kind == "cpu",
     )
-    task = _task(given, spec, path, folder.resolve(), installed_engine, setting, also, text, where)
+    task = replace(
+        _task(given, spec, path, folder.resolve(), installed_engine, setting, also, text, where),
+        depths=tuple(dict.fromkeys(depths)),
+        is_finished=checkpoint is None,
+        base=None if base is None else _existing(Path(base)),
+    )
     header = _header_bytes(path) if installed_engine.name == "llama.cpp" else 0
     setup = Setup(task, where, losses, *_losses(spec, losses), header)
     earlier = tuple(

@@ -160,3 +160,14 @@ def test_a_busy_machine_is_told(plain: Draft) -> None:
     told = {key: reason for key, _, reason in host_notes(device)}
     assert told["measured while busy"] == "again"
     assert tomllib.loads(found.text("2026-11-27"))["cautions"] == found.cautions
+
+
+def test_what_had_not_its_cores_counts_for_nothing(plain: Draft) -> None:
+    """A neighbour that makes a read 50 times too long moves no figure of the profile."""
+    slow = read(0.6) | {"share": 0.14}
+    found = profile_of_draft(with_measured(plain, [slow], "host"))
+    assert found.bandwidth_bytes_per_s == profile_of_draft(plain).bandwidth_bytes_per_s
+    assert any("1 of 1 timings" in caution for caution in found.cautions)
+    both = profile_of_draft(with_measured(plain, [read(30.0), slow], "host"))
+    assert both.bandwidth_bytes_per_s.value == pytest.approx(30e9)
+    assert any(note.key == "measured while busy" for note in host_notes(found))

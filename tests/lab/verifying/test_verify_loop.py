@@ -11,12 +11,20 @@ from support.small_gguf import small_gguf
 
 import planner
 from planner.base.errors import DataError, InputError, UnsupportedError
+from planner.lab.calibration.run import calibrate
 from planner.lab.verifying import llama_cpp
+from planner.lookup import load_device
 from planner.planning.engines.mixes import importance_type
 from planner.quality.profile_file import read_profile
 
 DEVICE = "xeon-platinum-8480"
 ALSO = ("Q8_0",)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """No other program takes the cores."""
+    monkeypatch.setattr(llama_cpp, "core_share", lambda _: 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +290,76 @@ def test_nothing_is_run_for_a_count_that_is_none(more, plan, base, quantised, tm
     with pytest.raises(InputError, match=f"{next(iter(more))} .* is not above 0"):
         verified(plan, base, tmp_path / "out", engine, **more)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_finished_file_is_timed_as_it_is(base, quantised, tmp_path):
+    engine = fake_llama(tmp_path / "bin", quantised)
+    settings = {"engine_dir": engine, "device": DEVICE, "threads": 1, "repeats": 3}
+    settings |= {"prompt_tokens": 192, "output_tokens": 64}
+    found = planner.verify(str(quantised), output=tmp_path / "out", **settings)
+    assert calls(engine, "llama-quantize") == 0
+    assert calls(engine, "llama-perplexity") == 0
+    assert found.row("plan", "kl").measured is None  # without a base nothing tells its loss
+    assert found.row("plan", "kl").predicted > 0
+    size = found.row("plan", "file_bytes")
+    assert size.measured == quantised.stat().st_size
+    assert size.inside
+    found = planner.verify(str(quantised), output=tmp_path / "b", base=base, **settings)
+    assert found.row("plan", "kl").measured == 0.010487
+    assert base.exists()
+    assert quantised.exists()
+
+
+def test_decode_is_timed_at_depths(quantised, tmp_path):
+    engine = fake_llama(tmp_path / "bin", quantised)
+    found = planner.verify(
+        str(quantised),
+        output=tmp_path / "out",
+        engine_dir=engine,
+        device=DEVICE,
+        threads=1,
+        prompt_tokens=192,
+        output_tokens=64,
+        depths=[448, 960],
+    )
+    assert list(found.subjects) == ["plan", "depth 448", "depth 960"]
+    deeper = [found.row(name, "cache_tokens").predicted for name in found.subjects]
+    assert deeper == [256, 512, 1024]
+    steps = [found.row(name, "decode_seconds").predicted for name in found.subjects]
+    assert steps == sorted(steps)
+    assert steps[0] < steps[-1]
+    assert found.row("depth 960", "kl") is None
+
+
+def test_a_disturbed_timing_is_repeated_widened_and_teaches_nothing(
+    plan, base, quantised, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(llama_cpp, "core_share", lambda _: 0.2)
+    engine = fake_llama(tmp_path / "bin", quantised)
+    found = verified(plan, base, tmp_path / "out", engine, also=("none",))
+    assert calls(engine, "llama-bench") == 2 * llama_cpp.TRIES
+    step = found.row("plan", "decode_seconds")
+    assert step.spread >= 0.8 * step.measured
+    assert any("busy" in note for note in found.notes)
+    with (tmp_path / "out" / "e2e_verify.csv").open(newline="") as file:
+        rows = {row["quantity"]: row for row in csv.DictReader(file)}
+    assert float(rows["decode_seconds"]["busy"]) == 0.8
+    made = calibrate(
+        tmp_path / "out", load_device(DEVICE), source="a test", date="2026-12-02", model=None
+    )
+    assert made.fits == ()
+    assert any("20% of its threads' time" in why for _, why in made.skipped)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"plan": "plan.json"}, "no GGUF file"),
+        ({"also": ("Q8_0",)}, "finished"),
+        ({"engine": "vllm"}, "does not run GGUF"),
+    ],
+)
+def test_what_a_finished_file_cannot_be_asked(given, message, quantised, tmp_path):
+    asked = {"plan": str(quantised), "output": tmp_path / "out", "device": DEVICE, **given}
+    with pytest.raises((InputError, UnsupportedError), match=message):
+        planner.verify(**asked)
