@@ -6,24 +6,21 @@ Nothing of it is linked: its own programs are started, and their output is read.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from planner.base.atomic_files import draft
-from planner.base.errors import DataError, InputError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.base.records import record
-from planner.base.units import format_bytes
 from planner.formats.kv import GGML_CACHE_TYPES
 from planner.jobs.core_share import LEAST_SHARE, core_share, least_disturbed
 from planner.lab.verifying import llama_programs
 from planner.lab.verifying.adapter import Address, Step
 from planner.lab.verifying.llama_checkpoint import check_model, converter
+from planner.lab.verifying.llama_files import log_of, written
 from planner.lab.verifying.llama_programs import output_of, programs_folder
-from planner.lab.verifying.processes import EngineFailedError, Execution, run
+from planner.lab.verifying.processes import Execution, run
 from planner.lab.verifying.records import (
     ALSO,
     DEFAULT,
@@ -187,7 +184,7 @@ def _unchanged(task: Task, subject: Trial) -> bool:
 
 
 def _convert(task: Task) -> StepResult:
-    _written(
+    written(
         task,
         _base(task),
         lambda part: [
@@ -210,7 +207,7 @@ def _answers(task: Task) -> StepResult:
     """The checkpoint's log-probabilities of the text, to compare the others with."""
     s = task.setting
     size = s.kl_chunks * (s.kl_context_tokens // 2) * (task.spec.vocab_size + 4) * 2
-    _written(
+    written(
         task,
         task.folder / ANSWERS,
         lambda part: [
@@ -231,7 +228,7 @@ def _answers(task: Task) -> StepResult:
 def _check_text(task: Task) -> None:
     """Refuse a text that llama-perplexity found too short: it ends well all the same, and what
     it left has no answers."""
-    log = _log(task, f"{Path(ANSWERS).stem}-made")
+    log = log_of(task, f"{Path(ANSWERS).stem}-made")
     tokens = llama_programs.too_short(log.read_text(encoding="utf-8") if log.is_file() else "")
     if tokens is not None:
         (task.folder / ANSWERS).unlink(missing_ok=True)
@@ -251,7 +248,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
             script = work_folder(task.folder) / SCRIPT
             write_file(script, task.files[SCRIPT])
             path = {"PATH": os.pathsep.join((task.engine.place, os.environ.get("PATH", "")))}
-            _written(
+            written(
                 task,
                 target,
                 lambda part: ["sh", str(script), str(base), str(part)],
@@ -260,7 +257,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
                 path,
             )
         else:
-            _written(
+            written(
                 task,
                 target,
                 lambda part: [
@@ -340,7 +337,7 @@ def _bench(task: Task, subject: Trial, what: str, *test: str) -> Execution:
         [_program(task, "llama-bench"), "-m", str(_made(task, subject)), *options.split(), *test],
         what=f"timing {subject.id}",
         limit_seconds=s.step_seconds,
-        log=_log(task, f"{subject.id}-{what}"),
+        log=log_of(task, f"{subject.id}-{what}"),
     )
 
 
@@ -357,7 +354,7 @@ def _loss(task: Task, subject: Trial) -> StepResult:
         ],
         what=f"the loss of {subject.id}",
         limit_seconds=task.setting.step_seconds,
-        log=_log(task, f"{subject.id}-loss"),
+        log=log_of(task, f"{subject.id}-loss"),
     )
     kl, flips = llama_programs.kl_and_flips(ran.stdout + ran.stderr)
     return StepResult({"kl": kl, "flips": flips}, {})
@@ -376,45 +373,3 @@ def _text(task: Task) -> list[str]:
 def _on(task: Task) -> str:
     """Layers on a GPU: none for a plan of a CPU."""
     return "0" if task.setting.on_cpu else "999"
-
-
-def _log(task: Task, name: str) -> Path:
-    return work_folder(task.folder) / f"{name}.txt"
-
-
-def _written(
-    task: Task,
-    target: Path,
-    command: Callable[[Path], list[str]],
-    what: str,
-    most_bytes: int,
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    """Have ``command`` write ``target``: beside it first, so that a file of that name is whole.
-
-    Raises:
-        DataError: the disk has no room for it.
-    """
-    free = shutil.disk_usage(task.folder).free
-    if free < most_bytes:
-        raise DataError(
-            f"{what}: {target} may take {format_bytes(most_bytes)}, and the disk has "
-            f"{format_bytes(free)}",
-            hint="make room, or name another folder with -o; what was measured is kept",
-        )
-    part = target.with_name(f".{target.name}")
-    part.unlink(missing_ok=True)  # a link that lies there is not followed
-    with draft(part):
-        run(
-            command(part),
-            what=what,
-            limit_seconds=task.setting.step_seconds,
-            log=_log(task, target.stem + "-made"),
-            environment=environment,
-        )
-        if not part.is_file():
-            raise EngineFailedError(
-                f"{what}: no file was written",
-                hint=f"its output is in {_log(task, target.stem + '-made')}",
-            )
-        part.replace(target)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from planner.base.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.base.errors import InputError, UnknownNameError, UnsupportedError
 from planner.base.system import WINDOWS
 from planner.base.typed import typed
 from planner.export.assignment import assignment_of
@@ -29,8 +29,9 @@ from planner.lab.verifying.predict import (
     predict,
     weighed_notes,
 )
-from planner.lab.verifying.records import PLAN, InstalledEngine, Setting, Task, Trial, Verification
+from planner.lab.verifying.records import InstalledEngine, Setting, Task, Verification
 from planner.lab.verifying.run import MODULES, Progress, adapter, measure
+from planner.lab.verifying.usual_settings import QUICK, USUAL, shortened
 from planner.lab.verifying.verdict import compared_rows, verdict
 from planner.lab.verifying.writing import (
     WORK,
@@ -52,13 +53,6 @@ from planner.quality.sensitivity.predict import sensitivities
 from planner.throughput.calibration import ANY_ENGINE
 
 PROFILE = "profile.json"
-USUAL, QUICK = Setting(448, 64, 1, 5, 512, 16, 1800.0), Setting(240, 16, 1, 2, 512, 4, 600.0)
-"""What is run where nobody says: prompt and output (together whole cells of a llama.cpp cache),
-threads that the machine gives, repeats; length and number of the pieces of text."""
-TIMED_SECONDS = 120.0
-"""A prompt or its answer, all repeats together, is made shorter until it is predicted to take no
-longer than this."""
-LEAST_TOKENS = 32
 TEXT = "Python's own language reference (pydoc_data.topics, PSF licence)"
 
 
@@ -177,7 +171,7 @@ def verify(
         for earlier_folder in learn_from
         for check in read_losses(Path(earlier_folder), spec.id, setup.basis)
     )
-    setup, more = _shortened(setup, prompt_tokens is None, output_tokens is None)
+    setup, more = shortened(setup, prompt_tokens is None, output_tokens is None)
     return _finished(
         tool, setup, (*notes, *more), TEXT if text is None else Path(text).name, earlier, progress
     )
@@ -341,35 +335,6 @@ def _task(
         setting,
         tuple(also),
     )
-
-
-def _shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[str, ...]]:
-    """Fewer tokens where all repeats are predicted to take longer than TIMED_SECONDS; what was
-    given stays. The slowest file is the checkpoint itself."""
-    s = setup.task.setting
-    try:
-        values = predict(setup, Trial(PLAN, PLAN), {}).values
-    except PlannerError:
-        return setup, ()
-    if "prefill_seconds" not in values:
-        return setup, ()
-    each = values["prefill_seconds"].value / s.prompt_tokens
-    step = values["decode_seconds"].value
-    p = _halved(s.prompt_tokens, each * s.repeats) if prompt else s.prompt_tokens
-    n = _halved(s.output_tokens, step * s.repeats) if output else s.output_tokens
-    if (p, n) == (s.prompt_tokens, s.output_tokens):
-        return setup, ()
-    changed = replace(s, prompt_tokens=p, output_tokens=n)
-    return replace(setup, task=replace(setup.task, setting=changed)), (
-        f"scaled down to {p} + {n} tokens: {s.prompt_tokens} + {s.output_tokens} would take longer "
-        f"than {TIMED_SECONDS:.0f} s here",
-    )
-
-
-def _halved(tokens: int, seconds_each: float) -> int:
-    while tokens > LEAST_TOKENS and tokens * seconds_each > TIMED_SECONDS:
-        tokens //= 2
-    return tokens
 
 
 def _cache(plan: Plan) -> str:

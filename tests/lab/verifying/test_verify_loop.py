@@ -257,7 +257,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
 ):
     engine = fake_llama(tmp_path / "bin", quantised)
     free = shutil.disk_usage(tmp_path)._replace(free=10)
-    monkeypatch.setattr("planner.lab.verifying.llama_cpp.shutil.disk_usage", lambda path: free)
+    monkeypatch.setattr("planner.lab.verifying.llama_files.shutil.disk_usage", lambda path: free)
     with pytest.raises(DataError, match="the disk has 10 B"):
         verified(plan, base, tmp_path / "out", engine)
     assert not list((tmp_path / "out").glob("*.gguf"))

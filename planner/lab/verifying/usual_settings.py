@@ -1,0 +1,46 @@
+"""What is run where nobody says, and less of it where it would take too long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.base.errors import PlannerError
+from planner.lab.verifying.predict import Setup, predict
+from planner.lab.verifying.records import PLAN, Setting, Trial
+
+USUAL, QUICK = Setting(448, 64, 1, 5, 512, 16, 1800.0), Setting(240, 16, 1, 2, 512, 4, 600.0)
+"""What is run where nobody says: prompt and output (together whole cells of a llama.cpp cache),
+threads that the machine gives, repeats; length and number of the pieces of text."""
+TIMED_SECONDS = 120.0
+"""A prompt or its answer, all repeats together, is made shorter until it is predicted to take no
+longer than this."""
+LEAST_TOKENS = 32
+
+
+def shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[str, ...]]:
+    """Fewer tokens where all repeats are predicted to take longer than TIMED_SECONDS; what was
+    given stays. The slowest file is the checkpoint itself."""
+    s = setup.task.setting
+    try:
+        values = predict(setup, Trial(PLAN, PLAN), {}).values
+    except PlannerError:
+        return setup, ()
+    if "prefill_seconds" not in values:
+        return setup, ()
+    each = values["prefill_seconds"].value / s.prompt_tokens
+    step = values["decode_seconds"].value
+    p = _halved(s.prompt_tokens, each * s.repeats) if prompt else s.prompt_tokens
+    n = _halved(s.output_tokens, step * s.repeats) if output else s.output_tokens
+    if (p, n) == (s.prompt_tokens, s.output_tokens):
+        return setup, ()
+    changed = replace(s, prompt_tokens=p, output_tokens=n)
+    return replace(setup, task=replace(setup.task, setting=changed)), (
+        f"scaled down to {p} + {n} tokens: {s.prompt_tokens} + {s.output_tokens} would take longer "
+        f"than {TIMED_SECONDS:.0f} s here",
+    )
+
+
+def _halved(tokens: int, seconds_each: float) -> int:
+    while tokens > LEAST_TOKENS and tokens * seconds_each > TIMED_SECONDS:
+        tokens //= 2
+    return tokens
