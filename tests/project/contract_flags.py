@@ -227,7 +227,7 @@ FLEET_FLAGS = set(
 VERIFY_FLAGS = set(
     words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
---learn-from --profile --hardware-dir --json --quiet""")
+--learn-from --profile --hardware-dir --json --quiet --base --depths --quick""")
 )
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--hardware-dir", "--quiet"}
