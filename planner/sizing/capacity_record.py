@@ -65,7 +65,8 @@ class CapacityOption:
 
 @cached_record
 class PercentilePoint:
-    """Times [s] that a ``percentile`` of requests keeps."""
+    """Times [s] that a ``percentile`` of requests keeps: ``e2e_seconds`` from arrival to the last
+    token."""
 
     percentile: float
     ttft_seconds: float
@@ -124,7 +125,8 @@ class Capacity:
     either end of it (None: none keeps the level). ``sequences`` are requests that a replica holds
     on average, ``waits`` the chance that one finds no room. ``options`` hold the answer first.
     Rates are of the whole deployment; a month has 730 hours. ``tails`` are times at further
-    percentiles, ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` the chances that the limits are kept.
+    percentiles, ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` the chances that the limits are kept;
+    ``e2e_limit_seconds`` is the one on a whole request.
     ``usd_per_million_output_tokens`` at the rate asked, with that of ``devices_low`` and
     ``devices_high`` (the answer's own, where no number does). ``replica`` is the plan of one.
     Where several devices were asked this is the cheapest: ``others`` are the answers on the other

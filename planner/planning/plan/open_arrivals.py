@@ -36,7 +36,8 @@ class OpenArrivals:
     """Poisson arrivals of ``requests_per_second`` over the whole deployment, shared among replicas
     by the ``router``. ``load`` is the share of the most that they serve without end, ``sequences``
     the requests that a replica holds on average. ``limits`` are those that are kept, by
-    ``percentile`` of requests where they have none of their own. ``devices_low`` and
+    ``percentile`` of requests where they have none of their own, ``times`` those of the
+    percentiles. ``devices_low`` and
     ``devices_high`` are those that steps as short and as long as their 80 % interval need (None: no
     number keeps the limits)."""
 

@@ -23,7 +23,8 @@ class FleetPool:
     those at the percentile with the 80 % interval of the step times. ``replicas_low`` and
     ``replicas_high``: what this rate would need at either end of it (None: no number suffices).
     ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` are the chances to keep the limits (None: no
-    limit). ``replay``: how far the formulas are from the scheduler, and whose times are told.
+    limit); ``e2e_seconds`` from arrival to the last token. ``replay``: how far the formulas are
+    from the scheduler, and whose times are told.
     """
 
     name: str
