@@ -166,6 +166,8 @@ def _deviation(means: Sequence[float]) -> float:
 def _wider(estimate: Estimate, deviation: float) -> Estimate:
     """The estimate whose 80 % interval also has an independent log-space ``deviation``."""
     value = estimate.value
+    if not deviation:
+        return estimate
     low, high = (
         math.hypot(math.log(end / value), Z80 * deviation) for end in (estimate.low, estimate.high)
     )
