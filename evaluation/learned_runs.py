@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import planner
-from evaluation.pages import publish
+from evaluation.pages import moved, publish
 from evaluation.report import table
 from planner.lab.learning.ask import ServedSubject, explaining, factors, predicted
 from planner.lab.learning.disturbed import disturbances, standard_error
@@ -26,7 +26,7 @@ from planner.planning.plan.record import Estimate
 from planner.planning.question.input import QuestionInput
 
 PAGE = Path("docs/evidence/learned-runs.md")
-FOLDER = Path("docs/evidence/data/learned-runs")
+FOLDER = Path(__file__).parent / "recorded" / "learned-runs"
 MODEL = "smollm2-135m"
 SERVERS: dict[str, dict[str, Any]] = {
     "llama.cpp": {"engine": "llama.cpp", "scheme": "q4_1", "kv": "bf16"},
@@ -185,13 +185,19 @@ def page(rows: list[Beside], taught: list[Taught], tries: list[dict[str, str]]) 
             "its core, where the client noted it. A run that is not kept is compared alone; its "
             "factors stand here to show what would have been learned.",
             "",
-            *table(("run", "requests", "lost", "steps, prompts", "`plan learn`"), said),
+            *table(("run", "requests", "lost", "steps, prompts"), [row[:4] for row in said]),
             "",
-            "## Every try",
+            moved(
+                "learned-runs-refused",
+                "Why each is not kept",
+                table(("run", "plan learn"), [(row[0], row[4]) for row in said]),
+            ),
             "",
-            "Of each server and rate the one of the shortest mean E2E is above.",
-            "",
-            *table(tuple(tries[0]) if tries else (), listed),
+            moved(
+                "learned-runs-tries",
+                "Every try, of which the one of the shortest mean E2E is above",
+                table(tuple(tries[0]) if tries else (), listed),
+            ),
             "",
         ]
     )
