@@ -51,7 +51,7 @@ CSV = (".csv",)
     help="USD per device-hour, for all or by device (default: the profile's).",
 )
 @click.option(
-    "--simulate", type=INTEGER, metavar="N", help="Check the answer with N simulated requests."
+    "--simulate", type=INTEGER, metavar="N", help="Check the answer with a replay of N requests."
 )
 @options(
     "tp",

@@ -1,4 +1,4 @@
-"""The same deployment played request by request: the check of the formulas. Seeded and pure.
+"""An oracle of the formulas: ranks with steps by hand, played request by request. Seeded, pure.
 
 Every replica steps by itself, its ranks together. A pass takes waiting prompts in order of arrival,
 up to the token budget and the free slots, parts of prompts too, and lasts T(0, B) + k·c on the
