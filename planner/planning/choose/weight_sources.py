@@ -50,8 +50,11 @@ def weight_source(result: SearchResult) -> ReadyWeights:
     made = made_while_loading(question.spec, question.device, engine, units)
     if made is not None:
         return ReadyWeights(command=made.command)
-    named = named_checkpoint((note.reason for note in question.notes), "release")
-    known = checkpoint_of(question.spec, question.device, engine, units, kv, named=named)
+    reasons = [note.reason for note in question.notes]
+    named, another = (named_checkpoint(reasons, kind) for kind in ("release", "another"))
+    known = checkpoint_of(
+        question.spec, question.device, engine, units, kv, named=named, another=another
+    )
     return ReadyWeights() if known is None else ReadyWeights(checkpoint=known.repository)
 
 

@@ -91,17 +91,23 @@ def checkpoint_of(
     kv: Sequence[str] = (),
     *,
     named: str = "",
+    another: str = "",
 ) -> ReadyMade | None:
     """The first public release of ``spec`` that ``units`` describe and ``engine`` serves on
-    ``device`` (None: any), before others the one that was ``named``; ``kv`` are the cache layouts
-    of the plan. None where none is known.
+    ``device`` (None: any), before others the one that was ``named``, then those made of
+    ``another`` checkpoint that was named; ``kv`` are the cache layouts of the plan. None where none
+    is known.
 
     Raises:
         InputError, DataError: a file of the user's own (see
             :func:`planner.planning.engines.published.published_weights`).
     """
     wanted = tuple(units)
-    for row in sorted(published_weights(spec.id), key=lambda row: row.repository != named):
+    wanted_of = another.lower()
+    for row in sorted(
+        published_weights(spec.id),
+        key=lambda row: (row.repository != named, row.of.lower() != wanted_of),
+    ):
         container = _served_as(row, device, engine, wanted, spec)
         if container is not None:
             return ReadyMade(

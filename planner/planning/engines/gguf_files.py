@@ -1,4 +1,5 @@
-"""Files that are published in GGUF, as data: ``data/gguf_files.csv``.
+"""Files that are published in GGUF, as data: ``data/gguf_files.csv``, then those of
+:mod:`planner.planning.engines.repositories`.
 
 A row is one file, or one set of parts, of a repository, in the name that the repository gives its
 mixture. Rows of a model stand in the order of preference: of the model itself or its tuned release
@@ -10,10 +11,14 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
 
 from planner.base.records import record
+from planner.planning.engines.repositories import PublishedRepository, repositories
 from planner.planning.engines.rules import DATA
+
+GGUF = "gguf"
 
 
 @record
@@ -69,4 +74,28 @@ def _files() -> dict[str, tuple[PublishedGguf, ...]]:
                     row["seen"],
                 )
             )
+    for repository in repositories():
+        if repository.container == GGUF and repository.model:
+            rows[repository.model] += _files_in(repository, rows[repository.model])
     return {model: tuple(files) for model, files in rows.items()}
+
+
+def _files_in(
+    repository: PublishedRepository, known: Sequence[PublishedGguf]
+) -> list[PublishedGguf]:
+    """The files of a repository that are not ``known``."""
+    there = {file.quant for file in known if file.repository == repository.repository}
+    return [
+        PublishedGguf(
+            repository.model,
+            repository.of,
+            repository.repository,
+            quant,
+            "",
+            0,
+            repository.source,
+            repository.seen,
+        )
+        for quant, _ in repository.files
+        if quant not in there
+    ]

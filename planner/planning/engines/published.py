@@ -28,7 +28,6 @@ from planner.planning.engines.gguf_files import (
     PublishedGguf,
     all_gguf_files,
     gguf_files_of,
-    published_file,
 )
 from planner.planning.engines.mixes import engine_mixes, mix_places
 from planner.planning.engines.rules import DATA
@@ -184,8 +183,11 @@ def _bundled(model: str) -> tuple[PublishedWeights, ...]:
     rows = tuple(row for row in _checkpoints() if row.model == model)
     named = {row.dense for row in rows if row.container == (GGUF,)}
     quants = {file.quant for file in gguf_files_of(model)} & set(engine_mixes()) - named
-    files = (published_file(model, quant) for quant in sorted(quants))
-    return (*rows, *(_in_gguf(file) for file in files if file is not None))
+    first: dict[tuple[str, str], PublishedGguf] = {}
+    for file in gguf_files_of(model):
+        first.setdefault((file.quant, file.of.lower()), file)
+    files = sorted((f for f in first.values() if f.quant in quants), key=lambda f: f.quant)
+    return (*rows, *map(_in_gguf, files))
 
 
 @cache

@@ -1,26 +1,29 @@
-"""Files that are published of popular models, as data: ``published_repositories.csv``.
+"""Files that are published of popular models: repositories as data
+(:mod:`planner.planning.engines.repositories`), sizes that somebody states to the byte
+(``published_bytes.csv``) or that are counted, and what fetches each.
 
-A row is one repository with the names that it gives its files and the sizes that the source states,
-in GiB to 0.1 (``Q4_K_M=4.7``); sizes that somebody states to the byte are in
-``published_bytes.csv``. Rows of a model stand in the order of preference: by container, ggml.org
-and the maker first, then unsloth, bartowski, LM Studio and mlx-community. Releases for servers
-(AWQ, GPTQ, FP8, NVFP4) are those of :mod:`planner.planning.engines.published`. A file that nobody
-was seen to name has no row.
+Releases for servers (AWQ, GPTQ, FP8, NVFP4) are those of
+:mod:`planner.planning.engines.published`. A file that nobody was seen to name is not there.
 """
 
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
 from functools import cache
 from typing import Any, Literal
 
 from planner.base.errors import UnknownNameError
 from planner.base.records import record
 from planner.base.units import GIB
-from planner.models.catalog import model_ids, named_id
+from planner.models.catalog import model_ids, named_id, named_repository
 from planner.models.spec import ModelSpec
 from planner.planning.engines.published import GGUF, published_weights
+from planner.planning.engines.repositories import (
+    PublishedRepository,
+    repositories,
+    repositories_of,
+    repository_named,
+)
 from planner.planning.engines.rules import DATA
 from planner.planning.files.sizes import gguf_bytes, mlx_bytes
 
@@ -97,18 +100,6 @@ class PublishedFile:
         }
 
 
-@record
-class _Repository:
-    model: str
-    of: str
-    repository: str
-    container: str
-    files: tuple[tuple[str, float], ...]
-    downloads: int
-    source: str
-    seen: str
-
-
 def files_of(name: str, spec: ModelSpec | None = None) -> tuple[PublishedFile, ...]:
     """The published files of a model, the preferred repositories first; sizes are counted where
     ``spec`` is given. ``name`` is a bundled id or any of its names, or a repository that files
@@ -118,12 +109,15 @@ def files_of(name: str, spec: ModelSpec | None = None) -> tuple[PublishedFile, .
         UnknownNameError: no file of such a model is known.
     """
     model = named_id(name)
-    rows = _by_model().get(model or "", ())
+    rows = repositories_of(model or "")
+    another = named_repository(name) if model is not None else None
+    if another is not None:
+        rows = tuple(row for row in rows if row.of.lower() == another.lower()) or rows
     if model is None:
         wanted = name.strip().lower()
         rows = tuple(
             row
-            for row in _repositories()
+            for row in repositories()
             if not row.model and wanted in (row.of.lower(), row.of.partition("/")[2].lower())
         )
     files = tuple(_file(row, quant, stated, spec) for row in rows for quant, stated in row.files)
@@ -137,7 +131,7 @@ def file_at(place: str, spec: ModelSpec | None = None) -> PublishedFile | None:
     """The file that an engine is handed as ``place`` (``REPOSITORY:QUANT``; a repository alone
     where it holds one model), None where no source shows it. Sizes as in :func:`files_of`."""
     repository, _, quant = place.partition(":")
-    row = _by_repository().get(repository.lower())
+    row = repository_named(repository)
     if row is None:
         return None
     for name, stated in row.files:
@@ -148,11 +142,13 @@ def file_at(place: str, spec: ModelSpec | None = None) -> PublishedFile | None:
 
 def known_models() -> tuple[str, ...]:
     """The bundled models, and the repositories of others, that files are known of."""
-    others = dict.fromkeys(row.of for row in _repositories() if not row.model)
-    return (*(m for m in model_ids() if m in _by_model()), *others)
+    others = dict.fromkeys(row.of for row in repositories() if not row.model)
+    return (*(m for m in model_ids() if repositories_of(m)), *others)
 
 
-def _file(row: _Repository, quant: str, stated: float, spec: ModelSpec | None) -> PublishedFile:
+def _file(
+    row: PublishedRepository, quant: str, stated: float, spec: ModelSpec | None
+) -> PublishedFile:
     size, basis = _size(row, quant, stated, spec)
     return PublishedFile(
         row.model,
@@ -169,7 +165,7 @@ def _file(row: _Repository, quant: str, stated: float, spec: ModelSpec | None) -
 
 
 def _size(
-    row: _Repository, quant: str, stated: float, spec: ModelSpec | None
+    row: PublishedRepository, quant: str, stated: float, spec: ModelSpec | None
 ) -> tuple[int | None, Basis]:
     """(bytes, how they are known) of one file; ``stated`` in GiB, 0 for not stated."""
     exact = _exact().get((row.repository.lower(), quant.lower()))
@@ -206,44 +202,6 @@ def _release(model: str, row: Any) -> PublishedFile:
         row.source,
         row.seen,
     )
-
-
-@cache
-def _by_model() -> dict[str, tuple[_Repository, ...]]:
-    rows: dict[str, list[_Repository]] = defaultdict(list)
-    for row in _repositories():
-        if row.model:
-            rows[row.model].append(row)
-    return {model: tuple(mine) for model, mine in rows.items()}
-
-
-@cache
-def _by_repository() -> dict[str, _Repository]:
-    return {row.repository.lower(): row for row in _repositories()}
-
-
-@cache
-def _repositories() -> tuple[_Repository, ...]:
-    with (DATA / "published_repositories.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            _Repository(
-                row["model"],
-                row["of"],
-                row["repository"],
-                row["container"],
-                tuple(_named(word) for word in row["files"].split()),
-                int(row["downloads"]),
-                row["source"],
-                row["seen"],
-            )
-            for row in csv.DictReader(file)
-        )
-
-
-def _named(word: str) -> tuple[str, float]:
-    """``Q4_K_M=4.7`` → the name and the size in GiB, 0 without one."""
-    name, _, size = word.partition("=")
-    return name, float(size or 0)
 
 
 @cache

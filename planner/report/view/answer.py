@@ -257,19 +257,22 @@ def run_sections(t: Phrases, plan: Plan, width: int, *, notes: bool = True) -> l
     if not command.words:
         return [Section("", below)]
     code = Code(tuple(server_lines(command, width)))
-    other = other_programs(t, plan) if notes else ()
+    other = other_programs(t, plan, short=not notes)
     return [Section(_run_title(t, plan, command), (code, *other, *below))]
 
 
-def other_programs(t: Phrases, plan: Plan) -> tuple[Block, ...]:
-    """The size of the published file that is served, and what else runs it; nothing without one."""
+def other_programs(t: Phrases, plan: Plan, *, short: bool = False) -> tuple[Block, ...]:
+    """The size of the published file that is served, and what else runs it, and what a mix of
+    one's own would bring; ``short``: one program alone. Nothing without a file."""
     said = plan.recommendation
     file = file_at(said.checkpoint, known_spec(plan.model.id)) if said is not None else None
     if file is None:
         return ()
     size = "" if file.bytes is None else t("plan.download", size=f"{file.bytes / GIB:.2f}")
     others = [words for name, words in file.commands.items() if name != plan.engine.name]
-    text = t("plan.file", size=size, commands=t("plan.or").join(others))
+    text = t("plan.file", size=size, commands=t("plan.or").join(others[: 1 if short else None]))
+    if short:
+        return (Items((text,)),)
     mix = assumption_of(plan, OWN_MIX_KEY)
     own = () if mix is None else (t("plan.own_mix", value=t.original(mix.value)),)
     return (Items((text, *own)),)

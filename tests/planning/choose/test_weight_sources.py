@@ -71,8 +71,9 @@ def test_weights_are_looked_for_by_their_units_and_by_their_cache_apart(
         kv: list[str],
         *,
         named: str,
+        another: str,
     ) -> None:
-        assert named == ""
+        assert named == another == ""
         asked.append(({scheme for _, _, scheme in units}, kv))
 
     monkeypatch.setattr(module, "made_while_loading", lambda *_: None)

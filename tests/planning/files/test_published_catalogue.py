@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+import planner
 from planner import published_files
 from planner.base.errors import UnknownNameError
 from planner.base.units import GIB
@@ -19,9 +20,10 @@ from planner.planning.files.catalogue import (
     known_models,
 )
 from planner.planning.files.sizes import gguf_bytes, header_bytes, mlx_bytes
+from planner.report.render.plan_text import plan_text
 
-# Vision towers are in MLX files; what llama.cpp's converters do with these is not modelled.
-GGUF_OFF = frozenset(("gemma-3n-e2b", "gemma-3n-e4b"))
+# Converters add tensors of their own, or publishers keep delta nets in more bits than the mixture.
+GGUF_OFF = frozenset(("gemma-3n-e2b", "gemma-3n-e4b", "qwen3.5-27b", "qwen3.5-35b-a3b"))
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -164,3 +166,29 @@ def test_json_of_a_file() -> None:
     data = file.to_dict()
     assert data["bytes"] is None
     assert data["commands"]["llama.cpp"] == "llama-server -hf p/m-GGUF:Q8_0"
+
+
+@pytest.mark.parametrize(
+    ("name", "repository"),
+    [
+        ("llama-3.3-70b", "Llama-3.3-70B"),
+        ("Qwen/Qwen3.6-27B", "Qwen3.6-27B"),
+        ("Qwen2.5-Coder-7B-Instruct", "Coder-7B-Instruct"),
+    ],
+)
+def test_a_checkpoint_of_the_same_structure_has_its_own_files(name: str, repository: str) -> None:
+    """Never the weights of the model that its sizes are those of."""
+    assert all(repository in file.repository for file in published_files(name) if file.downloads)
+    plan = planner.plan(name, "apple-m4-max", engine="llama.cpp")
+    assert plan.recommendation is not None
+    assert repository in plan.recommendation.checkpoint
+
+
+def test_the_first_answer_names_the_file_and_what_else_fetches_it() -> None:
+    plan = planner.plan("qwen3-8b", "apple-m4-max", engine="llama.cpp")
+    text = plan_text(plan)
+    assert plan.recommendation is not None
+    place = plan.recommendation.checkpoint
+    assert f"llama-server -hf {place}" in text
+    assert f"ollama run hf.co/{place}" in " ".join(text.split())
+    assert "GiB to download" in text
