@@ -11,6 +11,7 @@ from planner.export.launch import SERVERS, command
 from planner.export.release import bundled_release, is_as_released
 from planner.export.serving_facts import layout_of
 from planner.export.trtllm import CHECKPOINT, OPTIONS
+from planner.formats.stored_schemes import MLX
 from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
@@ -163,9 +164,26 @@ def weights_of(
     if said:
         return WeightsOfPlan("ready", said)
     where = GGUF if gguf else CHECKPOINT
-    return WeightsOfPlan(
-        "new", where, (), (message("reasons.new_weights_by_steps_of", where=where),)
+    made_by = (
+        _mlx_convert(plan, where, _own_name(plan, spec))
+        if engine.name == "mlx"
+        else message("reasons.new_weights_by_steps_of", where=where)
     )
+    return WeightsOfPlan("new", where, (), (made_by,))
+
+
+def _mlx_convert(plan: Plan, where: str, model: str) -> Text:
+    """How MLX's own converter makes the weights: one command where every matrix that it quantises
+    has one format."""
+    kept = {"norm", "router", "indexer", "compressor"}
+    schemes = {u.scheme for u in plan.units if u.kv_layout is None and u.kind not in kept}
+    if len(schemes) != 1:
+        return message("reasons.mlx_convert_by_matrix", where=where)
+    (scheme,) = schemes
+    bits, _, group = scheme.removeprefix(MLX).partition("bit-g")
+    if not group:
+        return message("reasons.mlx_convert_mode", where=where, model=model, mode=bits)
+    return message("reasons.mlx_convert", where=where, model=model, bits=bits, group=group)
 
 
 def _own_name(plan: Plan, spec: ModelSpec | None) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 import planner
 from planner.export.serve_line import serving_command
+from planner.messages.message import Message
 from planner.planning.engines.published import converted_releases
 from planner.planning.plan.recommendation import Recommendation
 from planner.planning.plan.record import Assumption, Plan
@@ -52,6 +53,26 @@ def test_released_weights_are_served_by_their_public_name(plain: Plan) -> None:
     assert "--tensor-parallel-size" not in line.words
     assert following(line.words, "--max-num-seqs") == "16"
     assert line.notes == ()
+
+
+def test_mlx_says_what_its_own_converter_makes() -> None:
+    plan = planner.estimate("llama-3.2-1b", "m4 pro 24gb", engine="mlx", scheme="mlx-4bit")
+    line = serving_command(plan)
+    assert line.words[:2] == ("mlx_lm.server", "--model")
+    assert [note.id for note in line.notes if isinstance(note, Message)][:1] == [
+        "reasons.mlx_convert_by_matrix"
+    ]
+    alike = replace(
+        plan,
+        units=tuple(
+            replace(unit, scheme="mlx-4bit-g64") if unit.kv_layout is None else unit
+            for unit in plan.units
+        ),
+    )
+    (note, *_) = serving_command(alike).notes
+    assert isinstance(note, Message)
+    assert note.id == "reasons.mlx_convert"
+    assert dict(note.values) | {"bits": "4", "group": "64"} == dict(note.values)
 
 
 def test_the_prefill_chunk_is_what_times_assume(plain: Plan) -> None:

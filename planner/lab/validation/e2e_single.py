@@ -41,12 +41,21 @@ from planner.throughput.engine_policy import engine_policy
 ONE_USER = "one user"
 UBATCH = 512
 """Prompt tokens of a pass of llama.cpp where nothing is stated (n_ubatch)."""
+MLX_CHUNK = 2048
+"""Prompt tokens of a pass of mlx_lm (prefill_step_size)."""
 BUILD_SIGMA = 0.15
 """Log-space error that another build or driver adds to operators'."""
 PROMPT, DECODE = "prefill_tokens_per_second", "decode_tokens_per_second"
 _MIXTURE = re.compile(r"(?:I?Q\d_K(?:_[A-Z]+)?|IQ\d\w*|MQ\d)(?![A-Za-z0-9])", re.IGNORECASE)
+_MLX = re.compile(r"affine \d bit group \d+|MLX-\dbit|int[48]", re.IGNORECASE)
 _PLAIN = re.compile(r"MXFP4|NVFP4|BF16|FP16|F16|Q8_0|Q4_0", re.IGNORECASE)
-_ENGINES = {"llama.cpp": "llama.cpp", "llama_cpp_metal": "llama.cpp", "ollama": "llama.cpp"}
+_ENGINES = {
+    "llama.cpp": "llama.cpp",
+    "llama_cpp_metal": "llama.cpp",
+    "ollama": "llama.cpp",
+    "mlx_lm": "mlx",
+    "mlx": "mlx",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +203,15 @@ def _case(use: SingleUse) -> Deployed:
     spec = spec_of(use.model)
     if _MIXTURE.search(use.types):
         raise NotCoveredError("gguf mixture")
-    stated = _PLAIN.search(use.types)
+    stated = (_MLX if engine == "mlx" else _PLAIN).search(use.types)
     if stated is None:
         raise NotCoveredError("unknown format")
     label = stated[0]
     chosen = formats(spec.id, label, engine=engine, blackwell=False)
     if chosen is None:
         raise NotCoveredError("unknown format")
-    ubatch = count(use.ubatch, MOST_TOKENS) if use.ubatch.strip() else UBATCH
+    usual = MLX_CHUNK if engine == "mlx" else UBATCH
+    ubatch = count(use.ubatch, MOST_TOKENS) if use.ubatch.strip() else usual
     return Deployed(
         use.model,
         device.id,
@@ -248,7 +258,10 @@ def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int
         raise NotCoveredError("not legal") from error
     sure, kind = certainties(case, 1.0), served_kind(case, 1.0)
     if metric == PROMPT:
-        rate = prompt / policy.step(times.prompt, 0.0)
+        seconds = policy.step(times.prompt, 0.0)
+        if case.engine == "mlx":  # the last token of a prompt is a step of its own
+            seconds += policy.step(times.step(1.0), 1.0)
+        rate = prompt / seconds
         sigma, alone = sure.reading(kind), sure.prompt
     else:
         rate = 1.0 / policy.step(times.step(1.0), 1.0)

@@ -46,6 +46,7 @@ def formats(model: str, label: str, *, blackwell: bool, engine: str = "") -> For
             if blackwell:
                 experts = entry.get("blackwell_experts", experts)
             kept = tuple((kind, "bf16") for kind in entry.get("bf16", ()))
+            kept += tuple((kind, entry["dense"]) for kind in entry.get("alike", ()))
             return Formats(entry["dense"], experts, bool(entry.get("static")), kept)
     return None
 

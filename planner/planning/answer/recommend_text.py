@@ -81,8 +81,11 @@ _SEEN = ("reasons.has_format", "reasons.has_formats", "reasons.changes_more")
 
 
 def format_word(scheme: str) -> str:
-    """A scheme or cache layout as people call it: ``FP8`` for fp8-block, ``Q4_K`` for ggml-q4_k."""
+    """A scheme or cache layout as people call it: ``FP8`` for fp8-block, ``Q4_K`` for ggml-q4_k,
+    ``MLX 4-bit`` for mlx-4bit-g64."""
     head, _, rest = scheme.partition("-")
+    if head == "mlx":
+        return f"MLX {rest.partition('-')[0].replace('bit', '-bit').replace('mxfp', 'MXFP')}"
     return (rest if head == "ggml" else head).upper()
 
 

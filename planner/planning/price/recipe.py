@@ -23,6 +23,9 @@ from planner.quality.prior import Prior
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
 
+_TABLES = ("embedding", "head")
+"""Kinds that rules keep as released, unless a recipe has them as its dense linears."""
+
 
 @dataclass(frozen=True, slots=True)
 class SchemeSet:
@@ -82,6 +85,9 @@ def recipe_assignment(
             osl=osl,
             kv=kv_layout(recipe.kv).id,
             schemes=tuple(dict.fromkeys(schemes)),
+            drop_policies=tuple(
+                kind for kind, own in recipe.kinds if kind in _TABLES and own == recipe.dense
+            ),
         ),
         None,
         uniform=None,

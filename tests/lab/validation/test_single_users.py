@@ -99,10 +99,10 @@ def test_each_row_of_the_leaderboard_has_both_rates() -> None:
         (BENCH, {"generation_tokens": "-1"}, "malformed row"),
         (BENCH, {"depth_tokens": "1e30"}, "malformed row"),
         (BENCH, {"batch_ubatch": "2048/x"}, "malformed row"),
-        (APPLE, {"engine": "mlx_lm"}, "unknown engine"),
-        (APPLE, {"device": "Apple M5 Max"}, "unknown device"),
+        (APPLE, {"engine": "mlx_lm"}, "unknown format"),
+        (APPLE, {"device": "Apple M9 Max"}, "unknown device"),
         (APPLE, {"metric": "ttft_ms"}, "quantity not predicted"),
-        (COMMUNITY, {"gpu": "RTX 3060"}, "unknown device"),
+        (COMMUNITY, {"gpu": "RTX 2060"}, "unknown device"),
         (COMMUNITY, {"spec_decoding": "True"}, "setting not stated"),
         (COMMUNITY, {"gpu_layers": "24.0"}, "partial offload"),
         (COMMUNITY, {"engine": "hipfire"}, "unknown engine"),
@@ -110,6 +110,20 @@ def test_each_row_of_the_leaderboard_has_both_rates() -> None:
 )
 def test_reasons(row: Mapping[str, str], changes: dict[str, str], reason: str) -> None:
     assert {o.reason for o in all_of(row, **changes)} == {reason}
+
+
+def test_mlx_reads_its_weights_and_the_last_token_of_a_prompt_apart() -> None:
+    def of(weights: str, **changes: str) -> float:
+        return value({**APPLE, "engine": "mlx_lm", "weights": weights}, **changes)
+
+    four, eight = of("affine 4 bit group 64"), of("affine 8 bit group 64")
+    assert 1.4 < four / eight < 2.0
+    # 4.5 bits of 8.03e9 weights: no faster than 546 GB/s.
+    assert four < 546e9 / (8.03e9 * 4.5 / 8)
+    prompt = {"metric": "prefill_tok_s"}
+    short = of("affine 4 bit group 64", **prompt, prompt_tokens="2")
+    assert short < 2 * four
+    assert of("affine 4 bit group 64", **prompt) > 5 * four
 
 
 def test_a_rate_of_arrivals_is_no_concurrency() -> None:
