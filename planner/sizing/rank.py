@@ -118,6 +118,8 @@ def _steps(rank: ServedRank, rate: float, batch: float) -> tuple[float, float, f
         left = 1.0 - rate * cost
         step = bare / left if left > bare / NEVER else NEVER
         return bare, step, cost, rank.own(batch), 0.0
+    if rate * min(cost, rank.cost(batch, 1.0)) >= 1.0:  # the busiest reads no fewer than a rank
+        return bare, NEVER, rank.cost(batch, 1.0), rank.own(batch, 1.0), 1.0
     step, share = bare, 0.0
     for _ in range(TURNS):
         reads = prompts_in_step(rank.policy, rate * step, rank.ranks)

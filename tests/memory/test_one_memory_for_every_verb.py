@@ -177,7 +177,7 @@ def test_compare_fills_a_device_as_an_estimate_does(seed: int) -> None:
         assert row.total_bytes_per_device <= room(one)[0]
 
 
-@pytest.mark.sample(1)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("seed", range(0, QUESTIONS, 10))
 def test_capacity_admits_as_many_requests_as_there_is_room_for(seed: int) -> None:
     model, device, asked, _ = answered(seed)

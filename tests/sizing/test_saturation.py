@@ -4,8 +4,10 @@ import re
 from functools import cache
 
 import pytest
+from support.served_ranks import served_rank
 
 import planner
+from planner.sizing import rank
 from planner.sizing.capacity_record import Capacity, CapacityOption
 
 ASKED = {"schemes": ["bf16"], "kv": "bf16", "engine": "vllm", "ttft_seconds": 20.0}
@@ -70,3 +72,16 @@ def test_a_closed_loop_beyond_the_cache_says_which_rate_is_served() -> None:
     assert f"it serves {rate:.3g} requests/s" in text
     waiting = served.point.concurrency - served.point.active_sequences
     assert f"{waiting:,.0f} requests wait or are read" in text
+
+
+@pytest.mark.parametrize("prompts", [1.0, 1.5, 1e6])
+def test_prompts_that_are_never_read_are_told_at_once(
+    prompts: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps grew to a thousand million seconds, and prompts in them were counted one by one."""
+    together = served_rank(ranks=8, slots=16, prompt=0.04)
+    rate = prompts / together.cost(1.0)
+    seen = rank.rank_pace(together, 0.9 / together.cost(16.0, 1.0))
+    assert (seen.step < rank.NEVER).all()
+    monkeypatch.setattr(rank, "prompts_in_step", None)
+    assert (rank.rank_pace(together, rate).step == rank.NEVER).all()
