@@ -9,6 +9,7 @@ Releases for servers (AWQ, GPTQ, FP8, NVFP4) are those of
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, Literal
 
@@ -171,12 +172,21 @@ def _size(
     exact = _exact().get((row.repository.lower(), quant.lower()))
     if exact:
         return exact, STATED
-    counted = None
-    if spec is not None:
-        counted = gguf_bytes(spec, quant) if row.container == GGUF else mlx_bytes(spec, quant)
-    if counted is not None and (not stated or _same(counted / GIB, stated)):
-        return counted, COMPUTED
+    for counted in () if spec is None else size_counts(row.container, spec, quant):
+        if not stated or _same(counted / GIB, stated):
+            return counted, COMPUTED
     return (round(stated * GIB), ROUNDED) if stated else (None, "")
+
+
+def size_counts(container: str, spec: ModelSpec, quant: str) -> Iterator[int]:
+    """What a file may have: of GGUF without prediction layers, as most converters leave them out,
+    and with them."""
+    if container != GGUF:
+        counts = [mlx_bytes(spec, quant)]
+    else:
+        ways = (False, True) if spec.mtp_layers else (False,)
+        counts = [gguf_bytes(spec, quant, predicts=with_them) for with_them in ways]
+    yield from filter(None, counts)
 
 
 def _same(counted_gib: float, stated_gib: float) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
+from collections.abc import Mapping
 from functools import cache, lru_cache
 
 from planner.base.errors import UnsupportedError
@@ -43,10 +45,13 @@ median over :func:`header_bytes`' table."""
 
 
 @lru_cache(maxsize=1024)
-def gguf_bytes(spec: ModelSpec, quant: str, imatrix: bool = True) -> int | None:
+def gguf_bytes(
+    spec: ModelSpec, quant: str, imatrix: bool = True, *, predicts: bool = False
+) -> int | None:
     """Bytes of a GGUF file of ``spec`` in a mixture of llama-quantize, a plain type or one of
-    :data:`LARGE`, the vision tower and prediction layers apart; None for another name, or where
-    llama.cpp has no name or type for a tensor."""
+    :data:`LARGE`, without the vision tower; ``predicts``: with the prediction layers, which files
+    of some converters have. None for another name, or where llama.cpp has no name or type for a
+    tensor."""
     name = quant.upper()
     element = PLAIN_BYTES.get(name)
     mix = LARGE.get(name, name)
@@ -57,7 +62,7 @@ def gguf_bytes(spec: ModelSpec, quant: str, imatrix: bool = True) -> int | None:
         return None
     wide = _TABLES if name in LARGE else ()
     try:
-        elements = _matrix_elements(spec)
+        elements = _matrix_elements(spec, predicts)
     except UnsupportedError:
         return None
     total, counted = 0.0, 0
@@ -67,7 +72,7 @@ def gguf_bytes(spec: ModelSpec, quant: str, imatrix: bool = True) -> int | None:
             total += count * (element if element and not _router(row) else _F32_BYTES)
             continue
         total += count * _type_bytes(LARGE_TYPE if tensor in wide else types[tensor].type)
-    total += (_stored_elements(spec) - counted) * _F32_BYTES
+    total += (_stored_elements(spec, predicts) - counted) * _F32_BYTES
     return round(total) + header_bytes(spec)
 
 
@@ -80,11 +85,11 @@ def mlx_bytes(spec: ModelSpec, quant: str, group: int = _MLX_GROUP) -> int | Non
         return None
     total = 0.0
     for row in spec.rows:
-        if row.part not in _HERE or row.copy_of is not None:
+        if row.part not in (*_HERE, _VISION) or row.copy_of is not None:
             continue
         count = row.elements * row.copies
         bytes_each = 2.0
-        if match is not None and row.is_matrix and row.shape[1] % group == 0:
+        if match is not None and row.part in _HERE and row.is_matrix and row.shape[1] % group == 0:
             bytes_each = int(match[1]) / 8 + _MLX_GROUP_BYTES / group
         total += count * bytes_each
     return round(total)
@@ -92,6 +97,9 @@ def mlx_bytes(spec: ModelSpec, quant: str, group: int = _MLX_GROUP) -> int | Non
 
 _HERE = ("main", "lookup")
 """Parts of a model that its text file holds."""
+_PREDICTION = "mtp"
+_VISION = "vision"
+"""What MLX keeps beside it, plain."""
 
 
 def _router(row: TensorRow) -> bool:
@@ -99,29 +107,39 @@ def _router(row: TensorRow) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _matrix_elements(spec: ModelSpec) -> dict[str, tuple[int, TensorRow]]:
+def _matrix_elements(spec: ModelSpec, predicts: bool) -> dict[str, tuple[int, TensorRow]]:
     """Name of every matrix of the main model in the file → (elements, a row it is from)."""
-    rows = {row.name: row for row in spec.rows if row.part in _HERE and row.copy_of is None}
-    matrices = [m for m in gguf_matrices(spec) if any(name in rows for name in m.rows)]
-    sharing: dict[tuple[str, int | None], int] = {}
-    for matrix in matrices:
-        for name in matrix.rows:
-            sharing[name, matrix.layer] = sharing.get((name, matrix.layer), 0) + 1
+    here = _rows_in(spec, predicts)
+    # Layers of one name may have rows of several shapes.
+    rows = {(row.name, layer): row for row in here for layer in row.layers or (None,)}
+    matrices = [m for m in gguf_matrices(spec) if any(_row(rows, n, m.layer) for n in m.rows)]
+    sharing = Counter((name, matrix.layer) for matrix in matrices for name in matrix.rows)
     elements: dict[str, tuple[int, TensorRow]] = {}
     for matrix in matrices:
         for name in matrix.rows:
-            if (row := rows.get(name)) is not None:
+            if (row := _row(rows, name, matrix.layer)) is not None:
                 each = row.elements * row.experts // sharing[name, matrix.layer]
                 before = elements[matrix.name][0] if matrix.name in elements else 0
                 elements[matrix.name] = (before + each, row)
     return elements
 
 
-def _stored_elements(spec: ModelSpec) -> int:
-    """Elements of all tensors of the main model, once each."""
-    return sum(
-        row.elements * row.copies for row in spec.rows if row.part in _HERE and row.copy_of is None
-    )
+def _row(
+    rows: Mapping[tuple[str, int | None], TensorRow], name: str, layer: int | None
+) -> TensorRow | None:
+    """The row of a matrix; what joins a prediction layer's inputs is outside the stack."""
+    return rows.get((name, layer)) or rows.get((name, None))
+
+
+def _rows_in(spec: ModelSpec, predicts: bool) -> list[TensorRow]:
+    """The rows that a text file holds, once each."""
+    parts = (*_HERE, _PREDICTION) if predicts else _HERE
+    return [row for row in spec.rows if row.part in parts and row.copy_of is None]
+
+
+def _stored_elements(spec: ModelSpec, predicts: bool) -> int:
+    """Elements of all tensors of a text file."""
+    return sum(row.elements * row.copies for row in _rows_in(spec, predicts))
 
 
 def _type_bytes(name: str) -> float:

@@ -22,8 +22,10 @@ from planner.planning.files.catalogue import (
 from planner.planning.files.sizes import gguf_bytes, header_bytes, mlx_bytes
 from planner.report.render.plan_text import plan_text
 
-# Converters add tensors of their own, or publishers keep delta nets in more bits than the mixture.
-GGUF_OFF = frozenset(("gemma-3n-e2b", "gemma-3n-e4b", "qwen3.5-27b", "qwen3.5-35b-a3b"))
+# Converters add tensors of their own, or publishers keep some in more bits than the mixture.
+GGUF_OFF = frozenset(
+    ("gemma-3n-e2b", "gemma-3n-e4b", "gemma-4-26b-a4b", "qwen3.5-27b", "qwen3.5-35b-a3b")
+)
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -192,3 +194,21 @@ def test_the_first_answer_names_the_file_and_what_else_fetches_it() -> None:
     assert f"llama-server -hf {place}" in text
     assert f"ollama run hf.co/{place}" in " ".join(text.split())
     assert "GiB to download" in text
+
+
+def test_layers_of_several_shapes_are_counted_each_with_its_own() -> None:
+    spec = load_model("nemotron-super-49b")
+    files = {file.place: file for file in files_of("nemotron-super-49b", spec)}
+    for quant in ("BF16", "Q4_K_M", "Q6_K"):
+        assert files[f"unsloth/Llama-3_3-Nemotron-Super-49B-v1-GGUF:{quant}"].basis == COMPUTED
+
+
+def test_files_of_some_converters_have_the_prediction_layers() -> None:
+    spec = load_model("glm-4.5")
+    without, with_them = (gguf_bytes(spec, "BF16", predicts=flag) for flag in (False, True))
+    assert without is not None
+    assert with_them is not None
+    predicted = sum(r.elements * r.copies for r in spec.rows if r.part == "mtp" and not r.copy_of)
+    assert 2 * predicted <= with_them - without <= 4 * predicted
+    files = {file.place: file for file in files_of("glm-4.5", spec)}
+    assert files["unsloth/GLM-4.5-GGUF:BF16"].basis == COMPUTED
