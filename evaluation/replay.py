@@ -1,7 +1,7 @@
 """``python -m evaluation.replay``: formulas beside the scheduler, pass by pass, where both speak.
 
 A deployment in a closed loop (``planner.serve``) at a low, a middle and a high load, the open
-arrivals of its rate by the formulas of ``planner.capacity``, and the same rate replayed
+arrivals of its rate by ``planner.capacity`` and by its formulas alone, and the same rate replayed
 (``planner.replay``): means, and the 90th percentile, which a closed loop does not tell.
 """
 
@@ -16,6 +16,7 @@ import planner
 from evaluation.pages import moved, publish
 from evaluation.report import table
 from planner.base.errors import PlannerError
+from planner.sizing.service_level import TPOT, TTFT
 
 PAGE = Path("docs/evidence/replay.md")
 COUNT = 3000
@@ -84,6 +85,14 @@ def compared() -> Iterator[Compared]:
                 if predicted is not None and not isinstance(predicted, float):
                     predicted = predicted.value
                 yield Compared(name, load, rate, figure, "capacity", predicted, value)
+                check = getattr(sized, "replay", None)
+                what = {"tpot_seconds": TPOT, "ttft_seconds": TTFT}.get(of)
+                if what is not None and check is not None:
+                    # What the formulas alone said, before the replay took their place.
+                    off = 1.0 + (check.off[what] if check.replaced else 0.0)
+                    yield Compared(
+                        name, load, rate, figure, "capacity's formulas", predicted * off, value
+                    )
 
 
 def _sized(asked: dict[str, Any], rate: float) -> Any:
@@ -124,8 +133,10 @@ def page(rows: list[Compared]) -> str:
         [
             "# Formulas beside the replay",
             "",
-            f"Where `planner.serve` (a closed loop) and `planner.capacity` (Poisson arrivals) tell "
-            f"by formulas what `planner.replay` plays through vLLM's scheduler: {COUNT:,} requests "
+            f"What `planner.serve` (a closed loop, by formulas) and `planner.capacity` (Poisson "
+            f"arrivals) tell beside what `planner.replay` plays through vLLM's scheduler. Capacity "
+            f"searches by formulas and replays what it chooses: where they are more than 5 % off, "
+            f"it tells the replay's times. {COUNT:,} requests "
             f"of {WORK['isl']:,} and {WORK['osl']} tokens at the rate of the closed loop with "
             f"{', '.join(map(str, LOADS.values()))} requests in flight a rank. A closed loop has "
             "no arrivals of its own: its TTFT is that of requests that follow each other. Made by "
