@@ -3,8 +3,8 @@
 Three tables: llama-bench at depths (``e2e_llamabench``), a laboratory's Macs (``e2e_apple``) and a
 community's leaderboard (``e2e_community``). Prompt tokens/s are those of a pass over the prompt
 behind what the cache holds already; decode tokens/s those of one sequence at the mean length of its
-answer. Files of mixed types, drafts without a stated acceptance and parts in host memory have a
-reason instead.
+answer. A mixture of llama-quantize has its type for every matrix. Files of other mixed types,
+drafts without a stated acceptance and parts in host memory have a reason instead.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from planner.lab.validation.served import (
 )
 from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import formats
+from planner.planning.engines.mixes import mixes_of, mixture_named
 from planner.planning.price.served_sigmas import Shares
 from planner.planning.price.step import Serving, step_times
 from planner.throughput.engine_policy import engine_policy
@@ -48,6 +49,11 @@ BUILD_SIGMA = 0.15
 PROMPT, DECODE = "prefill_tokens_per_second", "decode_tokens_per_second"
 _MIXTURE = re.compile(r"(?:I?Q\d_K(?:_[A-Z]+)?|IQ\d\w*|MQ\d)(?![A-Za-z0-9])", re.IGNORECASE)
 _MLX = re.compile(r"affine \d bit group \d+|MLX-\dbit|int[48]", re.IGNORECASE)
+_OWN_MIXTURE = re.compile(
+    r"(?:I?Q\d_K(?:_[SML])?|Q[48]_0|IQ\d_(?:XXS|XS|NL|S|M))(?![A-Za-z0-9_])", re.IGNORECASE
+)
+_OTHERS = re.compile(r"\bUD\b|_XL|-UD-|^UD", re.IGNORECASE)
+"""Quantisers that give tensors types of their own under these names."""
 _PLAIN = re.compile(r"MXFP4|NVFP4|BF16|FP16|F16|Q8_0|Q4_0", re.IGNORECASE)
 _ENGINES = {
     "llama.cpp": "llama.cpp",
@@ -201,9 +207,8 @@ def _case(use: SingleUse) -> Deployed:
     if use.refused:
         raise NotCoveredError(use.refused)
     spec = spec_of(use.model)
-    if _MIXTURE.search(use.types):
-        raise NotCoveredError("gguf mixture")
-    stated = (_MLX if engine == "mlx" else _PLAIN).search(use.types)
+    mixture = _mixture(engine, use)
+    stated = (_MLX if engine == "mlx" else _PLAIN).search("Q8_0" if mixture else use.types)
     if stated is None:
         raise NotCoveredError("unknown format")
     label = stated[0]
@@ -217,12 +222,29 @@ def _case(use: SingleUse) -> Deployed:
         device.id,
         engine,
         (),
-        chosen.recipe("bf16", experts=spec.experts is not None),
+        replace(chosen.recipe("bf16", experts=spec.experts is not None), mixture=mixture),
         Shape(1, 1, 1, 0, 0),
         1,
         1,
         chunk=ubatch,
     )
+
+
+def _mixture(engine: str, use: SingleUse) -> str:
+    """The mixture of llama-quantize that a file's types name, empty where they name none.
+
+    Raises:
+        NotCoveredError: another quantiser's mixture, whose types are in the file alone.
+    """
+    if engine == "mlx":
+        return ""
+    words = _OWN_MIXTURE.search(use.types)
+    own = mixture_named(words[0]) if words and not _OTHERS.search(use.model + use.types) else ""
+    if own in mixes_of(engine):
+        return own
+    if _MIXTURE.search(use.types):
+        raise NotCoveredError("gguf mixture")
+    return ""
 
 
 def _lengths(use: SingleUse) -> tuple[int, int, int]:

@@ -8,12 +8,14 @@ from planner.base.errors import UnsupportedError
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
-from planner.memory.engines.catalog import engine_names
+from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
+from planner.planning.engines.rules import types_each_matrix
 from planner.planning.price.step import Assignment
 from planner.planning.question.given_values import GivenValues
+from planner.planning.question.named import named_scheme
 from planner.planning.question.resolve import build_question
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import possible_layouts
@@ -33,6 +35,8 @@ class SchemeSet:
 
     ``static_scales``: activation scales per tensor are part of the checkpoint. ``kinds``: module
     kinds with a scheme of their own, (kind, scheme), such as those that a release leaves in BF16.
+    ``mixture``: an engine's own mixture, which gives every matrix its type in the place of all
+    that.
     """
 
     dense: str
@@ -40,6 +44,7 @@ class SchemeSet:
     kv: str
     static_scales: bool = False
     kinds: tuple[tuple[str, str], ...] = ()
+    mixture: str = ""
 
     def of(self, kind: str) -> str:
         """The scheme of modules of ``kind``."""
@@ -84,14 +89,15 @@ def recipe_assignment(
             isl=isl,
             osl=osl,
             kv=kv_layout(recipe.kv).id,
-            schemes=tuple(dict.fromkeys(schemes)),
+            schemes=None if recipe.mixture else tuple(dict.fromkeys(schemes)),
             drop_policies=tuple(
                 kind for kind, own in recipe.kinds if kind in _TABLES and own == recipe.dense
             ),
         ),
         None,
-        uniform=None,
+        uniform=recipe.mixture or None,
         given=None,
+        engine=parse_engine(engine) if recipe.mixture else None,
     )
     layouts = possible_layouts(question)
     if not layouts:
@@ -111,6 +117,8 @@ def recipe_assignment(
         engine=engine if known else ANY_ENGINE,
         engine_version=version if known else "",
     )
+    if recipe.mixture:
+        question = replace(question, apart=types_each_matrix(parse_engine(engine), device))
     model = build_model(question, prior, engine, static_scales=recipe.static_scales)
     return Assignment(
         model,
@@ -128,7 +136,11 @@ def _choices(model: CostModel, recipe: SchemeSet) -> tuple[int, ...]:
         elif unit.role == "cache":
             out.append(len(model.question.schemes) + model.question.kv.index(recipe.kv))
         else:
-            name = scheme_by_id(recipe.of(unit.kind)).id
+            name = (
+                named_scheme(model.question, model.planned[unit.row], unit, recipe.mixture) or ""
+                if recipe.mixture
+                else scheme_by_id(recipe.of(unit.kind)).id
+            )
             if name not in model.question.schemes:
                 raise UnsupportedError(
                     f"scheme {name!r} on {model.question.device.id}: it is not executed there",

@@ -112,6 +112,19 @@ def test_reasons(row: Mapping[str, str], changes: dict[str, str], reason: str) -
     assert {o.reason for o in all_of(row, **changes)} == {reason}
 
 
+def test_mixtures_of_llama_quantize_have_the_types_of_every_matrix() -> None:
+    """Their heads and tables too, which a plain type leaves as released."""
+    rates = {
+        types: value(APPLE, weights=f"Llama-3.1-8B-{types}.gguf")
+        for types in ("Q8_0", "Q6_K", "Q4_K_M", "Q3_K_S")
+    }
+    assert list(rates.values()) == sorted(rates.values())
+    assert 1.2 < rates["Q4_K_M"] / rates["Q8_0"] < 8.5 / 4.8
+    assert {o.reason for o in all_of(APPLE, weights="Llama-3.1-8B-UD-Q4_K_M.gguf")} == {
+        "gguf mixture"
+    }
+
+
 def test_mlx_reads_its_weights_and_the_last_token_of_a_prompt_apart() -> None:
     def of(weights: str, **changes: str) -> float:
         return value({**APPLE, "engine": "mlx_lm", "weights": weights}, **changes)
