@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.base.records import record
+from planner.base.records import cached_record, record
 from planner.throughput.lockstep import prompts_in_step
 from planner.throughput.pipelining import in_lockstep
 from planner.throughput.prompt_passes import added_seconds, reading_seconds
@@ -20,7 +21,7 @@ TURNS = 30
 SETTLED = 1e-10
 
 
-@record
+@cached_record
 class ServedRank:
     """What a rank is and what its requests are.
 
@@ -45,13 +46,28 @@ class ServedRank:
     def cost(self, batch: float, share: float = 0.0) -> float:
         """Seconds that a prompt adds to the steps of ``batch`` sequences, where ``share`` of the
         other ranks read one too."""
-        return added_seconds(
-            self.times, replace(self.policy, prompt_floor_seconds=0.0), batch, 1.0, share
-        )
+        return added_seconds(self.times, self._without_floor, batch, 1.0, share)
+
+    @cached_property
+    def _without_floor(self) -> Scheduling:
+        return replace(self.policy, prompt_floor_seconds=0.0)
 
     def own(self, batch: float, share: float = 0.0) -> float:
         """A prompt's own passes [s]."""
         return reading_seconds(self.times, self.policy, batch, 1.0, share)
+
+    def alone(self, batch: float) -> tuple[float, float, float]:
+        """:meth:`bare`, :meth:`cost` and :meth:`own` where no other rank reads, worked out once for
+        all rates."""
+        known = self._alone.get(batch)
+        if known is None:
+            known = self.bare(batch), self.cost(batch), self.own(batch)
+            self._alone[batch] = known
+        return known
+
+    @cached_property
+    def _alone(self) -> dict[float, tuple[float, float, float]]:
+        return {}
 
 
 def served_rank(
@@ -113,11 +129,11 @@ def rank_pace(rank: ServedRank, rate: float) -> RankPace:
 
 def _steps(rank: ServedRank, rate: float, batch: float) -> tuple[float, float, float, float, float]:
     """(decode step, mean step, a prompt's cost, its own passes, share of the others that read)."""
-    bare, cost = rank.bare(batch), rank.cost(batch)
+    bare, cost, own = rank.alone(batch)
     if rank.ranks == 1:
         left = 1.0 - rate * cost
         step = bare / left if left > bare / NEVER else NEVER
-        return bare, step, cost, rank.own(batch), 0.0
+        return bare, step, cost, own, 0.0
     if rate * min(cost, rank.cost(batch, 1.0)) >= 1.0:  # the busiest reads no fewer than a rank
         return bare, NEVER, rank.cost(batch, 1.0), rank.own(batch, 1.0), 1.0
     step, share = bare, 0.0
