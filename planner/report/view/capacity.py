@@ -206,6 +206,8 @@ def _assumed(t: Phrases, own: Phrases, capacity: Capacity) -> Iterator[str]:
         hits=t("plan.hits", share=share) if capacity.prefix_hit_rate else "",
     )
     yield own("text.arrivals", router=word(t, "router", capacity.router))
+    if capacity.replay is not None and capacity.replay.replaced:
+        yield own("text.replayed", off=f"{100 * capacity.replay.most:+.0f} %")
     every = (capacity, *(other.capacity for other in capacity.others))
     prices = [text for one in every for text in _price(own, one)]
     if prices:
