@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 
 from planner.base.errors import PlannerError
-from planner.hardware.catalog import list_devices
-from planner.lookup import load_model
+from planner.hardware.catalog import device_ids
+from planner.hardware.variants import family_names, variant_documents
+from planner.lookup import load_device, load_model
 from planner.models.catalog import model_ids
 from planner.planning.plan.record import Plan
 from tests.support.theory import estimate, plan
 
-DEVICES = tuple(d.id for d in list_devices([]))
+OF_FAMILIES = {
+    max(family, key=lambda id: family[id]["memory"]["label"]["value"])
+    for family in map(variant_documents, family_names())
+}
+DEVICES = (*device_ids(), *sorted(OF_FAMILIES))
+"""Devices with a file of their own, and the largest of each family."""
 PACKAGED = Path(__file__).resolve().parents[2] / "hardware_profiles" / "h100-sxm.toml"
 
 
@@ -44,7 +50,12 @@ FIRST = (
     "mixtral-8x7b",
 )
 """Models that have been planned from the start: one kind of attention, BF16 or FP8 blocks."""
-NOTHING_FITS = {"jetson-orin-nano-8gb", "jetson-orin-nx-16gb", "rubin-r200"}
+NOTHING_FITS = {
+    "jetson-orin-nano-8gb",
+    "jetson-orin-nx-16gb",
+    "rubin-r200",
+    *(id for id in OF_FAMILIES if load_device(id).label_bytes.value < 20e9),
+}
 """8 and 16 GB hold none of them as released; Rubin publishes no BF16 rate."""
 
 
