@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from planner.base.records import cached_record
 from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
+from planner.formats.stored_schemes import MLX
 from planner.planning.choose.chances import objective_draws, share_of_draws_better
 from planner.planning.choose.gains import CalibratedGains, calibrated_gains
 from planner.planning.choose.option import Option, in_the_loop, pair_levels
@@ -248,9 +249,11 @@ def conventional_option(options: Sequence[Option], engine: str) -> int:
 
 def is_usual(option: Option) -> bool:
     """Whether a plan is what people do without a guide: the conventional one, or a published file
-    in a mixture of the engine's."""
-    file = is_mixture(option.rival) and bool(option.weights.checkpoint)
-    return option.rival.kind == "conventional" or file
+    in a mixture of the engine's or in one of MLX's formats."""
+    rival = option.rival
+    mlx = rival.formats == 1 and all(name.startswith(MLX) for name in rival.schemes)
+    file = bool(option.weights.checkpoint) and (is_mixture(rival) or mlx)
+    return rival.kind == "conventional" or file
 
 
 def standing_of(option: Option, base: Option, drawn: Array) -> Standing:

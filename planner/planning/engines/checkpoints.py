@@ -8,6 +8,7 @@ small is said, never passed over.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Literal
@@ -21,7 +22,7 @@ from planner.messages.message import Message, Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.mixes import OUTSIDE, engine_mixes
-from planner.planning.engines.published import PublishedWeights, published_weights
+from planner.planning.engines.published import GGUF, MLX, PublishedWeights, published_weights
 from planner.planning.engines.rules import (
     DATA,
     PLAIN,
@@ -38,6 +39,7 @@ layers, scheme."""
 _READ_AS = {"modelopt": ("modelopt", "modelopt-mixed"), "awq": ("awq", "gptq")}
 """Checkpoint formats that the engine matrix knows under another name: an engine that reads mixed
 ModelOpt checkpoints reads uniform ones, AWQ weights run on the kernels of GPTQ ones."""
+_TUNED = re.compile(r"-(?:instruct|base|it|pt|hf|text|\d{4})(?=-|$)")
 _SMALL = ("embedding", "head", "indexer")
 """What a release may quantise beside the plan's choice; said as a difference."""
 _AWQ_READERS = ("vllm", "sglang")
@@ -95,8 +97,8 @@ def checkpoint_of(
 ) -> ReadyMade | None:
     """The first public release of ``spec`` that ``units`` describe and ``engine`` serves on
     ``device`` (None: any), before others the one that was ``named``, then those made of
-    ``another`` checkpoint that was named; ``kv`` are the cache layouts of the plan. None where none
-    is known.
+    ``another`` checkpoint that was named, else no files of a younger model; ``kv`` are the cache
+    layouts of the plan. None where none is known.
 
     Raises:
         InputError, DataError: a file of the user's own (see
@@ -104,8 +106,9 @@ def checkpoint_of(
     """
     wanted = tuple(units)
     wanted_of = another.lower()
+    rows = list(published_weights(spec.id)) if another else _own_rows(spec)
     for row in sorted(
-        published_weights(spec.id),
+        rows,
         key=lambda row: (row.repository != named, row.of.lower() != wanted_of),
     ):
         container = _served_as(row, device, engine, wanted, spec)
@@ -120,6 +123,21 @@ def checkpoint_of(
                 row.seen,
             )
     return None
+
+
+def _own_rows(spec: ModelSpec) -> list[PublishedWeights]:
+    """The releases of a model without files of a younger model of the same structure, which has to
+    be named; all where no file is of the model by its name."""
+    rows = list(published_weights(spec.id))
+    files = [row for row in rows if {GGUF, MLX} & set(row.container)]
+    wanted = _plain_name(spec.public_name)
+    away = [row for row in files if row.of and not _plain_name(row.of).startswith(wanted)]
+    return rows if len(away) == len(files) else [row for row in rows if row not in away]
+
+
+def _plain_name(repository: str) -> str:
+    """A repository's name without what tells tuned releases and dates."""
+    return _TUNED.sub("", repository.rpartition("/")[2].lower().removeprefix("meta-"))
 
 
 def made_while_loading(

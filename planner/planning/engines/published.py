@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from planner.base.errors import DataError, InputError, nearest_names
 from planner.base.records import record
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
+from planner.formats.stored_schemes import mlx_scheme_ids
 from planner.models.spec import ModelSpec
 from planner.placement.modules import (
     AS_RELEASED_KINDS,
@@ -30,6 +32,7 @@ from planner.planning.engines.gguf_files import (
     gguf_files_of,
 )
 from planner.planning.engines.mixes import engine_mixes, mix_places
+from planner.planning.engines.repositories import repositories_of
 from planner.planning.engines.rules import DATA
 
 CHECKPOINTS_VARIABLE = "PLAN_CHECKPOINTS"
@@ -51,6 +54,8 @@ COLUMNS = (
 NEEDED = ("model", "repository", "container", "source", "seen")
 ATTENTION_KINDS = ("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention")
 GGUF, HUB_QUANT = "gguf", "q4_k_m"
+MLX = "mlx"
+_MLX_BITS = re.compile(r"(\d)bit")
 CONVERTED = DATA / "converted_releases.csv"
 PLAIN_SCHEME = "bf16"
 """What a group without a scheme, and the kinds of ``plain``, are stored in."""
@@ -187,7 +192,7 @@ def _bundled(model: str) -> tuple[PublishedWeights, ...]:
     for file in gguf_files_of(model):
         first.setdefault((file.quant, file.of.lower()), file)
     files = sorted((f for f in first.values() if f.quant in quants), key=lambda f: f.quant)
-    return (*rows, *map(_in_gguf, files))
+    return (*rows, *map(_in_gguf, files), *_in_mlx(model))
 
 
 @cache
@@ -213,6 +218,33 @@ def _in_gguf(file: PublishedGguf) -> PublishedWeights:
         file.source,
         file.seen,
     )
+
+
+def _in_mlx(model: str) -> tuple[PublishedWeights, ...]:
+    """The repositories of mlx_lm.convert's uniform formats: the same bits in groups of 64 in every
+    matrix, embedding and head with them. The first of each checkpoint and format."""
+    first: dict[tuple[str, str], PublishedWeights] = {}
+    for row in repositories_of(model):
+        bits = _MLX_BITS.fullmatch(row.files[0][0].lower()) if row.container == MLX else None
+        scheme = f"mlx-{bits[1]}bit-g64" if bits else ""
+        if scheme in mlx_scheme_ids():
+            weights = PublishedWeights(
+                row.model,
+                row.repository,
+                row.of,
+                scheme,
+                scheme,
+                scheme,
+                (),
+                ("embedding", "head"),
+                "",
+                (MLX,),
+                "",
+                row.source,
+                row.seen,
+            )
+            first.setdefault((scheme, row.of.lower()), weights)
+    return tuple(first.values())
 
 
 def _check_columns(path: str, names: Sequence[str]) -> None:

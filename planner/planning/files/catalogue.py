@@ -18,7 +18,7 @@ from planner.base.records import record
 from planner.base.units import GIB
 from planner.models.catalog import model_ids, named_id, named_repository
 from planner.models.spec import ModelSpec
-from planner.planning.engines.published import GGUF, published_weights
+from planner.planning.engines.published import GGUF, MLX, published_weights
 from planner.planning.engines.repositories import (
     PublishedRepository,
     repositories,
@@ -28,7 +28,6 @@ from planner.planning.engines.repositories import (
 from planner.planning.engines.rules import DATA
 from planner.planning.files.sizes import gguf_bytes, mlx_bytes
 
-MLX = "mlx"
 Basis = Literal["stated", "computed", "rounded", ""]
 STATED: Basis = "stated"
 COMPUTED: Basis = "computed"
@@ -194,7 +193,7 @@ def _same(counted_gib: float, stated_gib: float) -> bool:
 
 
 def _releases(model: str) -> list[Any]:
-    return [row for row in published_weights(model) if GGUF not in row.container]
+    return [row for row in published_weights(model) if not {GGUF, MLX} & set(row.container)]
 
 
 def _release(model: str, row: Any) -> PublishedFile:

@@ -212,3 +212,18 @@ def test_files_of_some_converters_have_the_prediction_layers() -> None:
     assert 2 * predicted <= with_them - without <= 4 * predicted
     files = {file.place: file for file in files_of("glm-4.5", spec)}
     assert files["unsloth/GLM-4.5-GGUF:BF16"].basis == COMPUTED
+
+
+@pytest.mark.parametrize(
+    ("name", "repository"),
+    [("qwen3-8b", "/Qwen3-8B-"), ("llama-3.3-70b", "/Llama-3.3-70B-Instruct-")],
+)
+def test_mlx_serves_the_files_of_its_format(name: str, repository: str) -> None:
+    plan = planner.plan(name, "apple-m4-max", engine="mlx")
+    assert plan.recommendation is not None
+    assert repository in plan.recommendation.checkpoint
+    assert not plan.recommendation.needs_new_weights
+    assert {unit.scheme for unit in plan.units if unit.kind == "mlp-down"} <= {
+        "mlx-8bit-g64",
+        "mlx-6bit-g64",
+    }
