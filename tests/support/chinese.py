@@ -59,7 +59,7 @@ _CHIPS = """jetson ascend gaudi hopper blackwell ampere turing volta ada lovelac
     zen instinct ryzen arm blackwell-block-scaled"""
 _SOFTWARE = """cuda flashinfer triton marlin humming cutlass machete deepgemm torch torchao
     cublas cudnn gloo nccl ray dask vulkan metal gguf ggml exllama quark petit mooncake nixl
-    modelopt modelopt-mixed compressed-tensors bitsandbytes aiter trtllm gptq rocm tpu-inference
+    modelopt modelopt-mixed compressed-tensors bitsandbytes aiter trtllm gptq rocm xpu tpu-inference
     vllm-neuron habana transformers torch-neuronx vllm-graph kt-kernel sglang-kt neuron maxn
     safetensors neuralmagic gpt-oss llama-quantize vllm-bnb-plugin moe-torch-flow-min-latency
     precision-planner aiconfigurator aiconfigurator-core
