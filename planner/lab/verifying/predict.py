@@ -134,7 +134,8 @@ def _schemes(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Schemes 
     if "types" in facts:
         return schemes_of_types(facts["types"])
     if subject.role == PLAN:
-        return schemes_of_plan(setup.task.assignment)
+        given = setup.task.assignment
+        return None if given is None else schemes_of_plan(given)
     if "scheme" in facts:
         return schemes_of_uniform(setup.task.spec, str(facts["scheme"])) if facts["scheme"] else {}
     return None

@@ -159,9 +159,19 @@ def verify(
         on_cpu=where.kind == "cpu",
     )
     task = replace(
-        _task(given, spec, path, folder.resolve(), installed_engine, setting, also, text, where),
+        _task(
+            given,
+            spec,
+            path,
+            folder.resolve(),
+            installed_engine,
+            setting,
+            also,
+            text,
+            where,
+            is_finished=checkpoint is None,
+        ),
         depths=tuple(dict.fromkeys(depths)),
-        is_finished=checkpoint is None,
         base=None if base is None else _existing(Path(base)),
     )
     header = _header_bytes(path) if installed_engine.name == "llama.cpp" else 0
@@ -320,20 +330,25 @@ def _task(
     also: Sequence[str],
     text: str | os.PathLike[str] | None,
     device: DeviceProfile,
+    *,
+    is_finished: bool,
 ) -> Task:
-    """The task, with the files that `plan export` writes for the engine."""
-    files = export_plan(plan, engine.name, model=spec, device=device, engine=ANY_ENGINE).files
+    """The task, with the files that `plan export` writes for the engine; a finished file needs
+    none, and its own types say what it is."""
     return Task(
         plan,
         spec,
-        assignment_of(plan, spec),
-        files,
+        None if is_finished else assignment_of(plan, spec),
+        {}
+        if is_finished
+        else export_plan(plan, engine.name, model=spec, device=device, engine=ANY_ENGINE).files,
         checkpoint,
         _text(text, folder),
         folder,
         engine,
         setting,
         tuple(also),
+        is_finished=is_finished,
     )
 
 

@@ -161,6 +161,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
 def _wanted(task: Task, subject: Trial) -> tuple[ModuleAssignment, str]:
     """What a subject's checkpoint has by module, and its configuration."""
     if subject.role == PLAN:
+        assert task.assignment is not None, "a plan, no finished file"
         return task.assignment, task.files[CONFIGURATION]
     assignment = uniform(task.spec, subject.id, tuple(RULES))
     return assignment, compressed_tensors.export(assignment).files[CONFIGURATION]
