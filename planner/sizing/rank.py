@@ -56,17 +56,17 @@ class ServedRank:
         """A prompt's own passes [s]."""
         return reading_seconds(self.times, self.policy, batch, 1.0, share)
 
-    def alone(self, batch: float) -> tuple[float, float, float]:
+    def times_without_other_prompts(self, batch: float) -> tuple[float, float, float]:
         """:meth:`bare`, :meth:`cost` and :meth:`own` where no other rank reads, worked out once for
         all rates."""
-        known = self._alone.get(batch)
+        known = self._times_at_batch.get(batch)
         if known is None:
             known = self.bare(batch), self.cost(batch), self.own(batch)
-            self._alone[batch] = known
+            self._times_at_batch[batch] = known
         return known
 
     @cached_property
-    def _alone(self) -> dict[float, tuple[float, float, float]]:
+    def _times_at_batch(self) -> dict[float, tuple[float, float, float]]:
         return {}
 
 
@@ -129,7 +129,7 @@ def rank_pace(rank: ServedRank, rate: float) -> RankPace:
 
 def _steps(rank: ServedRank, rate: float, batch: float) -> tuple[float, float, float, float, float]:
     """(decode step, mean step, a prompt's cost, its own passes, share of the others that read)."""
-    bare, cost, own = rank.alone(batch)
+    bare, cost, own = rank.times_without_other_prompts(batch)
     if rank.ranks == 1:
         left = 1.0 - rate * cost
         step = bare / left if left > bare / NEVER else NEVER

@@ -66,9 +66,9 @@ class Setting:
 class Task:
     """One verification. ``assignment`` has the plan's schemes by module (None: the file tells),
     ``files`` are those that `plan export` writes for the engine, by name; ``also`` are further
-    settings of the engine, by its own names; ``depths`` are tokens before those that are timed once more. A checkpoint that
-    ``is_finished`` is run as it is, and its loss measured against ``base``, the same model in BF16
-    or F16. All that is written goes into ``folder``."""
+    settings of the engine, by its own names; ``depths`` are tokens before those that are timed once
+    more. A checkpoint that ``is_finished`` is run as it is, and its loss measured against ``base``,
+    the same model in BF16 or F16. All that is written goes into ``folder``."""
 
     plan: Plan
     spec: ModelSpec
