@@ -56,13 +56,18 @@ def excluded_recipe(
     for other in elsewhere:
         ways.setdefault(other.engine, []).append(build_model(other, load_prior()))
     recipe = min(known, key=lambda r: (r.engine not in ways, *order_of_sources(r, question)))
-    return _excluded(recipe, ways, allowed)
+    return _excluded(recipe, ways, allowed, max(question.sizes))
 
 
 def _excluded(
-    recipe: Recipe, ways: Mapping[str, Sequence[CostModel]], allowed: float | None
+    recipe: Recipe,
+    ways: Mapping[str, Sequence[CostModel]],
+    allowed: float | None,
+    most_devices: int,
 ) -> ExcludedRecipe:
     models = ways.get(recipe.engine, ())
+    if not models and recipe.devices > most_devices:
+        return ExcludedRecipe(recipe, message("reasons.recipe_devices", n=recipe.devices))
     if not models:
         return ExcludedRecipe(recipe, message("reasons.recipe_engine", engine=recipe.engine))
     if recipe.layout == "pools":
@@ -79,7 +84,7 @@ def _excluded(
     if not able:
         return ExcludedRecipe(recipe, message("reasons.recipe_way", engine=recipe.engine))
     placed = [one for way in able if (one := _priced(*way, practised)) is not None]
-    if not placed and recipe.devices > max(models[0].question.sizes):
+    if not placed and recipe.devices > most_devices:
         return ExcludedRecipe(recipe, message("reasons.recipe_devices", n=recipe.devices))
     if not placed:
         return ExcludedRecipe(recipe, message("reasons.recipe_memory"))
