@@ -182,7 +182,6 @@ def _rows(lines: Iterable[str], read: _Read) -> Iterator[None]:
             read.seconds.append(_time(read, HEADER[0], _number(time), 1.0))
             read.prompts.append(_tokens(read, HEADER[1], _number(prompt)))
             read.answers.append(_tokens(read, HEADER[2], _number(answer)))
-            read.starts.append(0)
             yield
     except csv.Error as error:
         raise read.wrong(f"not CSV: {error}", _FORMATS) from None
@@ -242,7 +241,11 @@ def _stream(read: _Read) -> tuple[RequestStream, tuple[Note, ...]]:
     prompts, answers, starts = (
         np.frombuffer(a, dtype=np.int64) for a in (read.prompts, read.answers, read.starts)
     )
-    blocks = np.frombuffer(read.blocks, dtype=np.int64) if read.blocks else np.zeros(0, np.int64)
+    blocks = np.zeros(0, np.int64)
+    if read.blocks:
+        blocks = np.frombuffer(read.blocks, dtype=np.int64)
+    else:  # zeros that nobody wrote take no memory
+        starts = np.zeros(len(prompts) + 1, dtype=np.int64)
     notes = []
     if np.any(np.diff(seconds) < 0):
         late = int((np.diff(seconds) < 0).sum())

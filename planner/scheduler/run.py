@@ -12,6 +12,7 @@ from planner.requests.stream import RequestStream
 from planner.scheduler import state as at
 from planner.scheduler.costs import StepCosts
 from planner.scheduler.events import play
+from planner.scheduler.folded import FoldedPasses, PassFolder
 from planner.scheduler.members import Members, members
 from planner.scheduler.rules import LEAST_LOADED, ROUTERS, SchedulerRules
 from planner.scheduler.served import ServedRequests
@@ -40,6 +41,7 @@ def run(
     engine: Chosen = "auto",
     read_elsewhere: bool = False,
     record: Callable[[Members], None] | None = None,
+    fold: bool = False,
 ) -> ServedRequests:
     """Serve a stream on ``replicas`` of ``ranks`` attention ranks that step together.
 
@@ -48,6 +50,7 @@ def run(
     compiles the kernel, ``numpy`` runs it as it stands, with the same results. ``read_elsewhere``:
     prompts are read by other workers, their caches are here when they arrive. ``record`` is called
     with the members of each pass in order of their start; the kernel then runs as it stands.
+    ``fold``: keep no row for each pass, but what they sum up to.
 
     Raises:
         InputError: no rank, a cache or budget that holds nothing, or an unknown router.
@@ -68,6 +71,7 @@ def run(
         seed=seed,
         read_elsewhere=read_elsewhere,
         room=room,
+        narrow=fold and compiled,
     )
     step: Callable[[State, int], bool] = play
     if compiled:
@@ -76,7 +80,8 @@ def run(
         step = compiled_play()
     else:
         tables = as_lists(tables)
-    return _played(tables, step, room, progress, record)
+    folder = PassFolder(float(stream.arrival_seconds[-1])) if fold and len(stream) else None
+    return _played(tables, step, room, progress, record, folder)
 
 
 def _check(rules: SchedulerRules, ranks: int, replicas: int, router: str) -> None:
@@ -108,25 +113,33 @@ def _played(
     room: int,
     progress: Progress | None,
     record: Callable[[Members], None] | None,
+    folder: PassFolder | None,
 ) -> ServedRequests:
     """Run the kernel from record to record until all is served or somebody interrupts."""
     amounts, counts = [np.zeros((0, 3))], [np.zeros((0, 3), dtype=np.int32)]
     complete = False
+
+    def keep() -> None:
+        _keep(tables, amounts, counts)
+        if folder is not None:
+            _fold(folder, *_in_order(amounts.pop(), counts.pop()))
+
     try:
         while not complete:
             complete = step(tables, room)
             if record is not None and tables.marks[at.RECORDED]:
                 record(members(tables))
-            _keep(tables, amounts, counts)
+            keep()
             if progress is not None:
                 progress(int(tables.marks[at.SERVED_ALL] + tables.marks[at.REFUSED]))
     except KeyboardInterrupt:
         complete = False
-        _keep(tables, amounts, counts)
-    every = np.concatenate(amounts), np.concatenate(counts)
+        keep()
+    every = _in_order(np.concatenate(amounts), np.concatenate(counts))
     amounts.clear()
     counts.clear()
-    return _served(tables, *every, complete=complete)
+    folded = None if folder is None else folder.folded()
+    return _served(tables, *every, complete=complete, folded=folded)
 
 
 def _keep(tables: State, amounts: list[np.ndarray], counts: list[np.ndarray]) -> None:
@@ -137,17 +150,32 @@ def _keep(tables: State, amounts: list[np.ndarray], counts: list[np.ndarray]) ->
     tables.marks[at.RECORDED] = 0
 
 
+def _in_order(amounts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Passes in order of their start; those that begin together on several replicas in that of what
+    they hold."""
+    if not np.any(amounts[1:, at.BEGIN] <= amounts[:-1, at.BEGIN]):
+        return amounts, counts
+    order = np.lexsort(
+        (*counts.T, amounts[:, at.SHARE], amounts[:, at.LASTED], amounts[:, at.BEGIN])
+    )
+    return amounts[order], counts[order]
+
+
+def _fold(folder: PassFolder, amounts: np.ndarray, counts: np.ndarray) -> None:
+    begin, lasted, share = (amounts[:, i] for i in (at.BEGIN, at.LASTED, at.SHARE))
+    folder.add(begin, lasted, share, counts[:, at.DECODED].astype(np.float64))
+
+
 def _served(
-    tables: State, amounts: np.ndarray, counts: np.ndarray, *, complete: bool
+    tables: State,
+    amounts: np.ndarray,
+    counts: np.ndarray,
+    *,
+    complete: bool,
+    folded: FoldedPasses | None,
 ) -> ServedRequests:
-    requests = np.asarray(tables.requests, dtype=np.int64).reshape(-1, at.REQUEST_COLUMNS)
-    times = np.array(tables.times, dtype=np.float64).reshape(-1, 3)
-    if np.any(amounts[1:, at.BEGIN] <= amounts[:-1, at.BEGIN]):
-        # Of passes that begin together on several replicas the order is that of what they hold.
-        order = np.lexsort(
-            (*counts.T, amounts[:, at.SHARE], amounts[:, at.LASTED], amounts[:, at.BEGIN])
-        )
-        amounts, counts = amounts[order], counts[order]
+    requests = np.asarray(tables.requests).reshape(-1, at.REQUEST_COLUMNS)
+    times = np.asarray(tables.times, dtype=np.float64).reshape(-1, 3)
     return ServedRequests(
         first_seconds=times[:, at.FIRST],
         last_seconds=times[:, at.LAST],
@@ -163,4 +191,5 @@ def _served(
         cache_share=amounts[:, at.SHARE],
         waiting=counts[:, at.WAITED],
         complete=complete,
+        folded=folded,
     )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
+from planner.scheduler.folded import FoldedPasses
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -23,7 +24,8 @@ class ServedRequests:
     ``made_tokens`` of the answer: fewer than were asked for where the context ended it, or the run.
     ``start_seconds``, ``pass_seconds`` [S]; ``decoding`` sequences and ``prompt_tokens`` of a pass;
     ``cache_share`` of the blocks in use when it began, the mean of ranks that step together;
-    ``waiting`` requests then. ``complete``: the run went on until all were served.
+    ``waiting`` requests then. ``complete``: the run went on until all were served. ``folded``: the
+    passes of a stream that is too long for a row of each; it has no rows then.
     """
 
     first_seconds: Array
@@ -40,3 +42,4 @@ class ServedRequests:
     cache_share: Array
     waiting: PassCounts
     complete: bool = True
+    folded: FoldedPasses | None = None

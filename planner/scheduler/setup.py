@@ -42,15 +42,17 @@ def new_state(
     seed: int,
     read_elsewhere: bool,
     room: int,
+    narrow: bool = False,
 ) -> State:
     """Tables as arrays, for ``room`` passes. ``read_elsewhere``: prompts are read by other
-    workers."""
+    workers. ``narrow``: rows of requests in half the width where their numbers fit."""
     count, units = len(stream), ranks * replicas
     limits = _limits(stream, rules, costs, policy)
     limits[at.RANKS], limits[at.REPLICAS] = ranks, replicas
     limits[at.ROUTER] = ROUTERS.get(router, at.LEAST)
     lanes, most = int(limits[at.LANES]), int(limits[at.MOST])
-    requests, ids, size = _requests(stream, rules, limits, read_elsewhere)
+    kind = np.dtype(np.int32 if narrow and _are_narrow(stream, rules) else np.int64)
+    requests, ids, size = _requests(stream, rules, limits, read_elsewhere, kind)
     limits[at.SIZE] = size
     listed = size + count if limits[at.CACHING] and limits[at.ENGINE] != at.BY_SLOTS else 1
     slots = most if limits[at.ENGINE] == at.BY_SLOTS else 1
@@ -94,8 +96,8 @@ def new_state(
         "ended": np.zeros((units * lanes, most), dtype=np.int64),
         "behind": np.zeros(units * lanes),
         "uses": np.full((units, max(size, 1)), -1, dtype=np.int64),
-        "before": np.full((units, listed), -1, dtype=np.int64),
-        "after": np.full((units, listed), -1, dtype=np.int64),
+        "before": np.full((units, listed), -1, dtype=kind),
+        "after": np.full((units, listed), -1, dtype=kind),
         "slots": np.full((units, slots, 3), [-1, -1, 0], dtype=np.int64),
         "idle": np.tile(np.arange(-1, -slots - 1, -1, dtype=np.int64), (units, 1)),
         "amounts": np.zeros((room, 3)),
@@ -108,6 +110,16 @@ def as_lists(state: State) -> State:
     """The tables as lists: single numbers of them are read in a third of an array's time."""
     tables: list[Any] = list(state)
     return State(*(table.tolist() for table in tables))
+
+
+def _are_narrow(stream: RequestStream, rules: SchedulerRules) -> bool:
+    """Whether no number of a request is beyond 32 bits: the largest are counts of a lane's tokens,
+    each of which is one of some answer or drafted beyond its end, and what a request adds to them.
+    """
+    longest = int((stream.input_tokens + stream.output_tokens).max(initial=0))
+    made = int(stream.output_tokens.sum())
+    beyond = (2 + rules.draft) * len(stream) + len(stream.blocks)
+    return made + longest + beyond < 1 << 31
 
 
 def _limits(
@@ -145,13 +157,17 @@ def _seconds(rules: SchedulerRules, costs: StepCosts, policy: Scheduling, lanes:
 
 
 def _requests(
-    stream: RequestStream, rules: SchedulerRules, limits: Counts, read_elsewhere: bool
+    stream: RequestStream,
+    rules: SchedulerRules,
+    limits: Counts,
+    read_elsewhere: bool,
+    kind: np.dtype[Any],
 ) -> tuple[Counts, Counts, int]:
     """(rows of requests, nodes of all prompts, number of nodes). A node is the least number of
     whole blocks of the stream and of the engine: its id is that of its last block, as equal ids are
     equal prefixes."""
     count = len(stream)
-    rows = np.zeros((count, at.REQUEST_COLUMNS), dtype=np.int64)
+    rows: Counts = np.zeros((count, at.REQUEST_COLUMNS), dtype=kind)
     rows[:, at.INPUT] = rows[:, at.LENGTH] = stream.input_tokens
     rows[:, at.OUTPUT], rows[:, at.KNOWN] = stream.output_tokens, stream.cached_tokens
     if limits[at.ENGINE] == at.BY_SLOTS:

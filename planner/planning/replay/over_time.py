@@ -25,16 +25,8 @@ def over_time(stream: RequestStream, served: ServedRequests, *, apart: bool = Fa
     prompts were read elsewhere."""
     ends = interval_ends(stream, served)
     width = float(ends[0])
-    place = np.clip((served.start_seconds // width).astype(np.int64), 0, INTERVALS - 1)
-    busy = served.pass_seconds
-
-    def of_passes(values: Array) -> Array:
-        """Sums of passes by the interval that they begin in."""
-        sums = np.bincount(place, weights=values, minlength=INTERVALS)
-        return np.asarray(sums, dtype=np.float64)
-
-    spent = np.maximum(of_passes(busy), 1e-30)
-    tokens = of_passes(served.decoding.astype(np.float64))
+    busy, decoded, in_cache, tokens = _of_passes(served, ends)
+    spent = np.maximum(busy, 1e-30)
     if not apart:
         tokens = tokens + _first_tokens(served, width)
     came = np.clip((stream.arrival_seconds // width).astype(np.int64), 0, INTERVALS - 1)
@@ -43,10 +35,25 @@ def over_time(stream: RequestStream, served: ServedRequests, *, apart: bool = Fa
     return OverTime(
         _plain(ends),
         _plain(waiting_at(stream, served, ends)),
-        _plain(of_passes(busy * served.decoding) / width),
-        _plain(of_passes(busy * served.cache_share) / spent),
+        _plain(decoded / width),
+        _plain(in_cache / spent),
         _plain(tokens / width),
         tuple(float(np.median(values)) if len(values) else None for values in medians),
+    )
+
+
+def _of_passes(served: ServedRequests, ends: Array) -> tuple[Array, ...]:
+    """Sums of passes by the interval that they begin in: their seconds, those times sequences that
+    decode and times the share of the cache, and tokens."""
+    folded = served.folded
+    if folded is not None:
+        sums = (folded.seconds, folded.sequence_seconds, folded.share_seconds, folded.tokens)
+        return tuple(folded.on_intervals(values, ends) for values in sums)
+    place = np.clip((served.start_seconds // float(ends[0])).astype(np.int64), 0, INTERVALS - 1)
+    busy, tokens = served.pass_seconds, served.decoding.astype(np.float64)
+    return tuple(
+        np.bincount(place, weights=values, minlength=INTERVALS).astype(np.float64)
+        for values in (busy, busy * served.decoding, busy * served.cache_share, tokens)
     )
 
 

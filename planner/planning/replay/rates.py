@@ -15,6 +15,9 @@ Limits = Mapping[str, float]
 
 def mean_batch(served: ServedRequests) -> float:
     """Sequences that a pass decodes, weighed by its time."""
+    if served.folded is not None:
+        spent = float(served.folded.seconds.sum())
+        return float(served.folded.sequence_seconds.sum()) / spent if spent else 1.0
     busy = float(served.pass_seconds.sum())
     return float(served.pass_seconds @ served.decoding) / busy if busy else 1.0
 

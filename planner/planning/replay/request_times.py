@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from planner.base.records import record
 from planner.planning.replay.record import METRICS
 from planner.requests.stream import RequestStream
+from planner.scheduler.folded import token_gaps
 from planner.scheduler.served import ServedRequests
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 PERCENTILES = (50.0, 90.0, 99.0)
-CONTIGUOUS = 1e-9
-"""Seconds between passes that follow each other, by rounding."""
 
 
 @record
@@ -49,34 +48,25 @@ def request_times(
     came, start, last = came[here], served.first_seconds[here], served.last_seconds[here]
     later = served.made_tokens[here] - 1
     tpot = (last - start)[later > 0] / later[later > 0]
-    gaps = token_gaps(served)
-    passes = (served.start_seconds >= first) & (served.start_seconds < end) & (served.decoding > 0)
     return RequestTimes(
         start - came,
         tpot,
         last - came,
         served.scheduled_seconds[here] - came,
-        gaps[passes],
-        served.decoding[passes].astype(np.float64),
+        *_gaps(served, first, end),
     )
 
 
-def token_gaps(served: ServedRequests) -> Array:
-    """Seconds [S] since the token before, of those that a pass yields: its own, and those of passes
-    over prompts alone that held its sequences up."""
-    start, seconds = served.start_seconds, served.pass_seconds
-    ends = start + seconds
-    alone = served.decoding == 0
-    out = seconds.copy()
-    held = 0.0
-    for i in np.flatnonzero(alone | np.concatenate([[False], alone[:-1]])):
-        after = i > 0 and start[i] - ends[i - 1] < CONTIGUOUS * max(ends[i], 1.0)
-        if alone[i]:
-            held = (held if after else 0.0) + seconds[i]
-        else:
-            out[i] += held if after else 0.0
-            held = 0.0
-    return out
+def _gaps(served: ServedRequests, first: float, end: float) -> tuple[Array, Array]:
+    """(seconds since the token before, tokens) [P] of passes that began from ``first`` to before
+    ``end`` [s]; of folded ones by bin of gaps."""
+    folded = served.folded
+    if folded is not None:
+        tokens = folded.gaps_between(first, end)
+        return folded.gap_seconds[tokens > 0], tokens[tokens > 0]
+    gaps, _ = token_gaps(served.start_seconds, served.pass_seconds, served.decoding)
+    passes = (served.start_seconds >= first) & (served.start_seconds < end) & (served.decoding > 0)
+    return gaps[passes], served.decoding[passes].astype(np.float64)
 
 
 def _summary(values: Array) -> Array:

@@ -24,6 +24,11 @@ METRICS = ("ttft", "tpot", "throughput")
 """Of served deployments, what is known of each kind."""
 
 
+FOLDED_FROM = 2_000_000
+"""Requests of a stream from which its passes are folded as they come: rows of all would take more
+memory than the requests."""
+
+
 @record
 class Routing:
     """How replicas share requests, by a ``seed``; ``progress`` is told how many were served,
@@ -104,9 +109,16 @@ def play(where: Replayed | ReplayedPools, stream: RequestStream, how: Routing) -
         router=how.router,
         seed=how.seed,
         progress=progress,
+        fold=count >= FOLDED_FROM,
     )
-    last = float(served.start_seconds[-1] + served.pass_seconds[-1]) if len(served.waiting) else 0.0
-    return Played(served, np.inf if served.complete else last)
+    return Played(served, np.inf if served.complete else _end(served))
+
+
+def _end(served: ServedRequests) -> float:
+    """When the last pass ended [s]."""
+    if served.folded is not None:
+        return served.folded.end
+    return float(served.start_seconds[-1] + served.pass_seconds[-1]) if len(served.waiting) else 0.0
 
 
 def served(where: Replayed | ReplayedPools, stream: RequestStream, how: Routing) -> ServedRequests:
@@ -138,6 +150,9 @@ def three_runs(where: Replayed | ReplayedPools, stream: RequestStream, how: Rout
 def _times_alone(served: ServedRequests) -> ServedRequests:
     """What times and rates are made of: passes are many more than requests."""
     none = np.zeros(0, dtype=np.int32)
+    if served.folded is not None:
+        few = np.zeros(0, dtype=np.int64)
+        return replace(served, preempted=few, hit_tokens=few)
     return replace(served, prompt_tokens=none, waiting=none, cache_share=np.zeros(0))
 
 
@@ -218,10 +233,14 @@ def _stretched(
     """Times until the first token ``prompt`` times as long, and after it ``step`` times."""
     came = stream.arrival_seconds
     first = came + (served.first_seconds - came) * prompt
+    folded = served.folded
+    if folded is not None:  # which of its passes read prompts is not known any more
+        folded = replace(folded, gap_seconds=folded.gap_seconds * step)
     return replace(
         served,
         first_seconds=first,
         last_seconds=first + (served.last_seconds - served.first_seconds) * step,
         scheduled_seconds=came + (served.scheduled_seconds - came) * prompt,
         pass_seconds=served.pass_seconds * np.where(served.prompt_tokens > 0, prompt, step),
+        folded=folded,
     )

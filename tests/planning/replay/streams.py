@@ -23,8 +23,8 @@ def served_of(**given: Any) -> ServedRequests:
     count = {"preempted": 0, "hit_tokens": 0}
     fields: dict[str, Any] = {}
     for name in ServedRequests.__dataclass_fields__:  # type: ignore[attr-defined]
-        if name == "complete":
-            fields[name] = True
+        if name in ("complete", "folded"):
+            fields[name] = True if name == "complete" else None
             continue
         of_passes = name in (
             ["start_seconds", "pass_seconds", "decoding", "prompt_tokens", "cache_share", "waiting"]

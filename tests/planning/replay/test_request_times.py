@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from planning.replay.streams import served_of, stream_of
 
 from planner.planning.replay.record import METRICS
-from planner.planning.replay.request_times import request_times, token_gaps
+from planner.planning.replay.request_times import request_times
+from planner.scheduler.folded import token_gaps
 
 
 def test_times_of_two_requests() -> None:
@@ -70,7 +71,8 @@ def test_prompts_that_run_alone_hold_tokens_up() -> None:
         decoding=[2, 0, 0, 2, 0, 1],
     )
     # The first decodes; two read prompts; the rest are behind a pause and one prompt.
-    assert token_gaps(served)[[0, 3, 5]].tolist() == [1.0, 6.0, 2.0]
+    gaps, _ = token_gaps(served.start_seconds, served.pass_seconds, served.decoding)
+    assert gaps[[0, 3, 5]].tolist() == [1.0, 6.0, 2.0]
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 1.0), st.integers(1, 50)), min_size=1, max_size=40))
