@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
 
-@typed
 def known_spec(model_id: str) -> ModelSpec | None:
     """The bundled model with this very id; None for another, whose configuration is not kept."""
     return load_model(model_id) if model_id in model_ids() else None
 
 
+@typed
 def load_model(model: str | ModelSpec, *, ignore_keys: Sequence[str] = ()) -> ModelSpec:
     """A model by id, alias, public name, directory, or configuration file.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from planner.base.typed import typed
 from planner.lookup import load_model
 from planner.models.catalog import named_id
 from planner.planning.files.catalogue import PublishedFile, files_of
 
 
+@typed
 def published_files(model: str) -> tuple[PublishedFile, ...]:
     """The published files of a model: GGUF, MLX and releases for servers, with bytes and commands.
 

@@ -23,7 +23,7 @@ from planner.workloads import load_workload
 OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode"}
 """Values that no verb takes."""
 OWN = {
-    "plan": "mode prefill_device transfer_bytes_per_s",
+    "plan": "mode prefill_device transfer_bytes_per_s rate",
     "estimate": "",
     "explain": "module solves mode prefill_device transfer_bytes_per_s",
     "frontier": "points map",

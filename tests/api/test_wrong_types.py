@@ -48,6 +48,7 @@ VALID: dict[str, dict[str, Any]] = {
     "sensitivity": {"model": MODEL},
     "load_workload": {"workload": "rag"},
     "compare": {**PAIR, **SMALL, "schemes": ["bf16"], "engine": "vllm"},
+    "published_files": {"model": MODEL},
     "verify": {"plan": PLAN, "checkpoint": "/none"},
     "measure": {"output": os.devnull},
     "capacity": {**PAIR, "context": 512, "rate": 1.0},
@@ -101,6 +102,7 @@ def allowed(annotation: str, label: str) -> bool:
         "lambda": "Callable" in plain or "Progress" in plain,
         "class": "Callable" in plain or "Progress" in plain,
         "mapping": "dict" in plain or "Mapping" in plain,
+        "numbers": "Sequence[int]" in plain,
         "plan": "Plan" in plain,
     }.get(label, False)
 
