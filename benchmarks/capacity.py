@@ -28,7 +28,6 @@ from planner.sizing.deployable import deployables
 from planner.sizing.level import ROUTERS, percentile_times
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import saturation_rate
-from planner.sizing.simulation import simulate
 from planner.throughput.scheduling import Scheduling
 
 HERE = Path(__file__).resolve().parent
@@ -82,6 +81,8 @@ def of_models() -> Iterator[tuple[str, ServedRank]]:
 
 def rows(ranks: Iterator[tuple[str, ServedRank]], requests: int) -> Iterator[Row]:
     """Every percentile of every deployment that the formulas follow."""
+    from support.played_queues import simulate
+
     for name, rank in ranks:
         most, servers = saturation_rate(rank), REPLICAS * rank.ranks
         for load, router in product(LOADS, ROUTERS):

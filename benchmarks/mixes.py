@@ -24,7 +24,6 @@ from planner.sizing.level import percentile_times
 from planner.sizing.mix import RequestKind, RequestMix, equivalent_request, tpot_variance
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import saturation_rate
-from planner.sizing.simulation import SimulatedKind, simulate
 from planner.throughput.scheduling import Scheduling
 
 HERE = Path(__file__).resolve().parent
@@ -64,6 +63,8 @@ def ranks() -> Iterator[tuple[str, ServedRank]]:
 
 def rows(requests: int) -> Iterator[MixedRow]:
     """Every deployment."""
+    from support.played_queues import SimulatedKind, simulate
+
     for (rank_name, rank), (mix_name, kinds) in product(ranks(), MIXES.items()):
         mix = RequestMix(tuple(RequestKind("", share, 1, osl, 1) for share, _, osl in kinds))
         costs = [size for _, size, _ in kinds]
