@@ -17,7 +17,7 @@ from planner.report.view.verb_words import FOLDER as VERBS
 
 FOLDERS = sorted(path for path in VERBS.iterdir() if path.is_dir())
 QUOTED = re.compile(r"“[^”]*”|`[^`]*`|'[^']*'|《[^》]*》")
-CODE = re.compile(r"^  (?:plan |# |--).*$", re.MULTILINE)
+CODE = re.compile(r"^  (?:plan |# |--|vllm serve |python -m |llama-server ).*$", re.MULTILINE)
 NAMES = re.compile(
     r"（[^（）]*(?:/|@|GGUF)[^（）]*）|\w+ custom-allreduce:\w+|"
     r"Thireus, GGUF Tool Suite and its contributors|[\w./-]+ et al\.,.*?\d{4}\.\d{4,5}[^；。]*"
