@@ -39,7 +39,7 @@ from planner.planning.price.price import price
 from planner.planning.question.question import improvement
 from planner.planning.search.next_loss_step import four_bit
 from planner.planning.search.practised import order_of_sources
-from planner.planning.search.rivals import Rival, shown_schemes
+from planner.planning.search.rivals import Rival, is_four_bit, shown_schemes
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
@@ -320,7 +320,10 @@ def _text(choice: Selection, nearest: int | None) -> Message:
 
 
 def _next_loss_step(spaces: Sequence[Space], choice: Selection) -> NextLossStep | None:
-    """What 4-bit weights would buy; None where the plan that is taken loses as much."""
+    """What 4-bit weights would buy; None where the plan that is taken has them in most of its
+    bytes, or loses as much."""
+    if any(map(is_four_bit, shown_schemes(choice.option.rival)[:1])):
+        return None
     step = four_bit(spaces, allowed=allowed_loss(choice.exact))
     if step.uniform is None:
         return None
