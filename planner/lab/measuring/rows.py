@@ -70,5 +70,4 @@ def row(table: str, device: str, software: str, timing: Timing, threads: int, **
         "threads": threads,
         "repeats": timing.repeats,
         "spread": round(timing.spread, 4),
-        "share": 1.0,
     }

@@ -17,10 +17,12 @@ from planner.lab.verifying.records import InstalledEngine, StepResult, Task, Tri
 
 @record
 class Address:
-    """Where the user says that an engine is: a folder of programs, a Python of its own."""
+    """Where the user says that an engine is: a folder of programs, a Python of its own; which
+    ``programs`` of the folder are needed (empty: all)."""
 
     folder: str | None = None
     python: str | None = None
+    programs: tuple[str, ...] = ()
 
 
 @record

@@ -56,3 +56,21 @@ def plan_of_file(
     """The plan of a file as it is stored, for ``device`` or this machine, one request alone."""
     where = load_device(HOST if device is None else device, hardware_dir=folder)
     return price_batch_one(spec, batch_one_run(where, LLAMA_CPP, replace(s, cache=CACHE)))
+
+
+def check_plan_alone(engine: str, base: object, depths: Sequence[int]) -> None:
+    """Refuse what goes with a finished file, or with llama.cpp alone.
+
+    Raises:
+        InputError: a base beside a plan. UnsupportedError: depths with another engine.
+    """
+    if base is not None:
+        raise InputError(
+            "base: losses of a plan count from its checkpoint",
+            hint="--base goes with a finished file: plan verify FILE.gguf --base BASE.gguf",
+        )
+    if depths and engine != LLAMA_CPP:
+        raise UnsupportedError(
+            f"depths: {engine} is timed after the prompt alone",
+            hint="leave --depths out, or give another length with --prompt-tokens",
+        )

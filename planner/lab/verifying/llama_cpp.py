@@ -19,7 +19,7 @@ from planner.lab.verifying import llama_programs
 from planner.lab.verifying.adapter import Address, Step
 from planner.lab.verifying.llama_checkpoint import check_model, converter
 from planner.lab.verifying.llama_files import log_of, written
-from planner.lab.verifying.llama_programs import output_of, programs_folder
+from planner.lab.verifying.llama_programs import PROGRAMS, output_of, programs_folder
 from planner.lab.verifying.processes import Execution, run
 from planner.lab.verifying.records import (
     ALSO,
@@ -56,12 +56,12 @@ class LlamaCpp:
     name: str = "llama.cpp"
 
     def find(self, where: Address) -> InstalledEngine:
-        """The folder with all of PROGRAMS: the one named, else of the environment, else PATH.
+        """The folder with the programs: the one named, else of the environment, else PATH.
 
         Raises:
             InputError: a program is missing, too old, or another one.
         """
-        folder = programs_folder(where.folder)
+        folder = programs_folder(where.folder, where.programs or PROGRAMS)
         ran = output_of(folder / "llama-bench", "--version")
         version = llama_programs.version_of(ran.stdout + ran.stderr)
         if not version:

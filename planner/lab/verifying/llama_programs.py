@@ -144,8 +144,17 @@ def kl_and_flips(text: str) -> tuple[Reading, Reading]:
     )
 
 
-def programs_folder(named: str | None) -> Path:
-    """The folder with all of PROGRAMS: ``named``, else of the environment, else on PATH.
+def programs_needed(*, is_finished: bool, has_base: bool) -> tuple[str, ...]:
+    """Programs that a run starts: a finished file is not quantised, and compared with a base
+    alone."""
+    _, bench, perplexity = PROGRAMS
+    if not is_finished:
+        return PROGRAMS
+    return (bench, perplexity) if has_base else (bench,)
+
+
+def programs_folder(named: str | None, programs: Sequence[str] = PROGRAMS) -> Path:
+    """The folder with all of ``programs``: ``named``, else of the environment, else on PATH.
 
     Raises:
         InputError: they are not there.
@@ -153,20 +162,20 @@ def programs_folder(named: str | None) -> Path:
     given = named if named is not None else os.environ.get(VARIABLE, "")
     if given:
         for folder in (Path(given), Path(given) / "bin", Path(given) / "build" / "bin"):
-            if all((folder / name).is_file() for name in PROGRAMS):
+            if all((folder / name).is_file() for name in programs):
                 return folder.resolve()
-        missing = [name for name in PROGRAMS if not (Path(given) / name).is_file()]
+        missing = [name for name in programs if not (Path(given) / name).is_file()]
         where = "--engine-dir" if named is not None else VARIABLE
         raise InputError(
             f"{where} {given!r} has no {' and no '.join(missing)}",
             hint="name the folder where llama.cpp's programs were built (build/bin)",
         )
-    for name in PROGRAMS[:1]:
+    for name in programs[:1]:
         program = shutil.which(name)
-        if program and all((Path(program).parent / other).is_file() for other in PROGRAMS):
+        if program and all((Path(program).parent / other).is_file() for other in programs):
             return Path(program).resolve().parent
     raise InputError(
-        f"llama.cpp: {', '.join(PROGRAMS)} are not on PATH",
+        f"llama.cpp: {', '.join(programs)} are not on PATH",
         hint="build or install llama.cpp and name the folder of its programs with "
         f"--engine-dir or {VARIABLE}; the package llama-cpp-python carries the "
         "library and its sources, not these programs",

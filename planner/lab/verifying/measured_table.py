@@ -14,7 +14,7 @@ from typing import Any
 
 from planner.base.csv_text import csv_cell
 from planner.base.units import format_layers
-from planner.lab.verifying.records import Verification
+from planner.lab.verifying.records import BUSY_FACT, Verification
 from planner.lab.verifying.run import Findings
 
 FILE = "e2e_verify.csv"
@@ -46,7 +46,6 @@ COLUMNS = (
 tensor, by GGUF names whatever the engine (:func:`layered`); ``busy`` is the share of its threads'
 time that the run did not get."""
 NO_SCHEMES: Mapping[str, Mapping[str, str]] = MappingProxyType({})
-_BUSY = {"prefill_seconds": "busy_prompt", "decode_seconds": "busy_tokens"}
 _IN_LAYER = re.compile(r"blk\.(\d+)\.(.+)\.weight")
 
 
@@ -65,7 +64,7 @@ def table_text(
         facts = run.facts.get(row.subject, {})
         if "types" not in facts and "scheme" not in facts:
             facts = {**facts, "types": schemes.get(row.subject, {})}
-        busy = facts.get(_BUSY.get(row.quantity, ""))
+        busy = facts.get(BUSY_FACT.get(row.quantity, ""))
         lines.writerow(
             csv_cell(value)
             for value in (

@@ -10,6 +10,7 @@ from typing import Any
 from planner.base.errors import PlannerError
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
+from planner.jobs.core_share import LEAST_SHARE
 from planner.lab.verifying.learned import (
     LossBasis,
     Schemes,
@@ -19,7 +20,16 @@ from planner.lab.verifying.learned import (
     shares_of,
 )
 from planner.lab.verifying.pool import address, pool
-from planner.lab.verifying.records import DEPTH, PLAN, Forecast, Setting, Task, Trial, depth_of
+from planner.lab.verifying.records import (
+    BUSY_FACT,
+    DEPTH,
+    PLAN,
+    Forecast,
+    Setting,
+    Task,
+    Trial,
+    depth_of,
+)
 from planner.lab.verifying.run import Findings, checkpoint_digest
 from planner.messages.message import message
 from planner.models.gguf_types import with_types
@@ -31,8 +41,6 @@ from planner.quality.profile import Profile
 
 CELLS = 256
 """llama.cpp allocates its cache in so many cells."""
-BUSY = 0.3
-"""Share of its threads' time that a run may lose: reading the file and starting take some."""
 COUNTED = 1.005
 """Factor ÷/× of bytes that are counted: what surrounds the tensors in a file."""
 LESS = "less was measured than asked for, as the engine's steps take long"
@@ -232,10 +240,10 @@ def busy_notes(run: Findings) -> tuple[str, ...]:
     shares = [
         float(facts[name])
         for facts in run.facts.values()
-        for name in ("busy_prompt", "busy_tokens")
+        for name in BUSY_FACT.values()
         if name in facts
     ]
-    if not shares or max(shares) < BUSY:
+    if not shares or 1.0 - max(shares) >= LEAST_SHARE:
         return ()
     low, high = f"{1 - max(shares):.0%}", f"{1 - min(shares):.0%}"
     return (message("verbs.verify_busy", low=low, high=high),)

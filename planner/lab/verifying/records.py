@@ -100,6 +100,11 @@ class Trial:
 
 
 DEPTH_PREFIX = "depth "
+BUSY_FACT: Mapping[str, str] = {
+    "prefill_seconds": "busy_prompt",
+    "decode_seconds": "busy_tokens",
+}
+"""The fact that says which share of its threads' time a timing did not get."""
 
 
 def depth_trial(tokens: int) -> Trial:
@@ -178,7 +183,7 @@ SURE = 1.2815515655446004
 @record
 class ComparedRow:
     """One quantity of one subject: predicted (None: nothing predicts it) and measured (None: the
-    engine does not tell it)."""
+    engine does not tell it), ``disturbed`` where other programs took the engine's cores."""
 
     subject: str
     quantity: str
@@ -189,12 +194,14 @@ class ComparedRow:
     basis: str
     measured: float | None
     spread: float
+    disturbed: bool = False
 
     @property
     def inside(self) -> bool | None:
-        """Whether the measured value is in the interval; None where one of the two is missing. What
+        """Whether the measured value is in the interval; None where one of the two is missing, or
+        other programs disturbed the measurement. What
         is predicted exactly is met within the measurement's own error."""
-        if self.measured is None or self.predicted is None:
+        if self.measured is None or self.predicted is None or self.disturbed:
             return None
         assert self.low is not None
         assert self.high is not None

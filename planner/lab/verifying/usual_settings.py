@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from planner.base.errors import PlannerError
 from planner.lab.verifying.predict import Setup, predict
@@ -11,16 +12,23 @@ from planner.lab.verifying.records import PLAN, Setting, Trial
 USUAL, QUICK = Setting(448, 64, 1, 5, 512, 16, 1800.0), Setting(240, 16, 1, 2, 512, 4, 600.0)
 """What is run where nobody says: prompt and output (together whole cells of a llama.cpp cache),
 threads that the machine gives, repeats; length and number of the pieces of text."""
-TIMED_SECONDS = 120.0
+TIMED_SECONDS, QUICK_SECONDS = 120.0, 15.0
 """A prompt or its answer, all repeats together, is made shorter until it is predicted to take no
 longer than this."""
 LEAST_TOKENS = 32
 
 
-def shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[str, ...]]:
-    """Fewer tokens where all repeats are predicted to take longer than TIMED_SECONDS; what was
+def given_setting(quick: bool, **given: Any) -> Setting:
+    """What is asked for, by fields of :class:`Setting`; else the usual, or what is quick."""
+    return replace(QUICK if quick else USUAL, **{k: v for k, v in given.items() if v is not None})
+
+
+def shortened(
+    setup: Setup, prompt: bool, output: bool, *, quick: bool
+) -> tuple[Setup, tuple[str, ...]]:
+    """Fewer tokens where all repeats are predicted to take longer than that; what was
     given stays. The slowest file is the checkpoint itself."""
-    s = setup.task.setting
+    s, limit = setup.task.setting, QUICK_SECONDS if quick else TIMED_SECONDS
     try:
         values = predict(setup, Trial(PLAN, PLAN), {}).values
     except PlannerError:
@@ -29,18 +37,18 @@ def shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[st
         return setup, ()
     each = values["prefill_seconds"].value / s.prompt_tokens
     step = values["decode_seconds"].value
-    p = _halved(s.prompt_tokens, each * s.repeats) if prompt else s.prompt_tokens
-    n = _halved(s.output_tokens, step * s.repeats) if output else s.output_tokens
+    p = _halved(s.prompt_tokens, each * s.repeats, limit) if prompt else s.prompt_tokens
+    n = _halved(s.output_tokens, step * s.repeats, limit) if output else s.output_tokens
     if (p, n) == (s.prompt_tokens, s.output_tokens):
         return setup, ()
     changed = replace(s, prompt_tokens=p, output_tokens=n)
     return replace(setup, task=replace(setup.task, setting=changed)), (
         f"scaled down to {p} + {n} tokens: {s.prompt_tokens} + {s.output_tokens} would take longer "
-        f"than {TIMED_SECONDS:.0f} s here",
+        f"than {limit:.0f} s here",
     )
 
 
-def _halved(tokens: int, seconds_each: float) -> int:
-    while tokens > LEAST_TOKENS and tokens * seconds_each > TIMED_SECONDS:
+def _halved(tokens: int, seconds_each: float, limit: float) -> int:
+    while tokens > LEAST_TOKENS and tokens * seconds_each > limit:
         tokens //= 2
     return tokens

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
+from planner.jobs.core_share import LEAST_SHARE
 from planner.lab.verifying.records import (
+    BUSY_FACT,
     DEFAULT,
     PLAN,
     QUANTITIES,
@@ -20,6 +25,7 @@ from planner.messages.message import Message, message
 
 Values = Mapping[str, Mapping[str, Reading]]
 Predictions = Mapping[str, Mapping[str, Forecast]]
+NO_FACTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 LINKED = f"{STRUCTURE}linked"
 COSTS = (("file_bytes", "bytes"), ("decode_seconds", "time"), ("kl", "loss"))
 SAME_TIME, SAME_BYTES = 0.03, 0.002
@@ -27,9 +33,13 @@ SAME_TIME, SAME_BYTES = 0.03, 0.002
 
 
 def compared_rows(
-    subjects: Sequence[Trial], values: Values, predictions: Predictions
+    subjects: Sequence[Trial],
+    values: Values,
+    predictions: Predictions,
+    facts: Mapping[str, Mapping[str, Any]] = NO_FACTS,
 ) -> tuple[ComparedRow, ...]:
-    """One row a subject and quantity that was measured or predicted, in the order of both."""
+    """One row a subject and quantity that was measured or predicted, in the order of both;
+    ``facts`` of the subjects' steps say which timings had not their cores."""
     rows = []
     for subject in subjects:
         readings, forecasts = values.get(subject.id, {}), predictions.get(subject.id, {})
@@ -54,7 +64,8 @@ def compared_rows(
                     measured,
                     spread,
                 )
-            rows.append(row)
+            lost = facts.get(subject.id, {}).get(BUSY_FACT.get(quantity, ""), 0.0)
+            rows.append(replace(row, disturbed=1.0 - lost < LEAST_SHARE))
     return tuple(rows)
 
 

@@ -16,9 +16,10 @@ from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import own_version
 from planner.lab.verifying.adapter import Adapter, Address
 from planner.lab.verifying.device import predicted_device, threads_of
-from planner.lab.verifying.finished_file import finished_file, plan_of_file
+from planner.lab.verifying.finished_file import check_plan_alone, finished_file, plan_of_file
 from planner.lab.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.lab.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
+from planner.lab.verifying.llama_programs import programs_needed
 from planner.lab.verifying.measured_table import FILE, table_text
 from planner.lab.verifying.predict import (
     Setup,
@@ -31,7 +32,7 @@ from planner.lab.verifying.predict import (
 )
 from planner.lab.verifying.records import InstalledEngine, Setting, Task, Verification
 from planner.lab.verifying.run import MODULES, Progress, adapter, measure
-from planner.lab.verifying.usual_settings import QUICK, USUAL, shortened
+from planner.lab.verifying.usual_settings import given_setting, shortened
 from planner.lab.verifying.verdict import compared_rows, verdict
 from planner.lab.verifying.writing import (
     WORK,
@@ -123,54 +124,39 @@ def verify(
         step_seconds=step_seconds,
     )
     tool = _tool(engine, engine_dir, python)
-    usual = QUICK if quick else USUAL
-    s = replace(
-        usual,
-        prompt_tokens=prompt_tokens or usual.prompt_tokens,
-        output_tokens=output_tokens or usual.output_tokens,
-        repeats=repeats or usual.repeats,
-        kl_context_tokens=kl_context or usual.kl_context_tokens,
-        kl_chunks=chunks or usual.kl_chunks,
-        step_seconds=step_seconds or usual.step_seconds,
+    s = given_setting(
+        quick,
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+        repeats=repeats,
+        kl_context_tokens=kl_context,
+        kl_chunks=chunks,
+        step_seconds=step_seconds,
     )
     if checkpoint is None:
-        file = finished_file(plan, engine, also)
-        spec = load_model(str(file) if model is None else model)
+        path = finished_file(plan, engine, also)
+        spec = load_model(str(path) if model is None else model)
         given = plan_of_file(spec, device, hardware_dir, s)
-        path = file
     else:
-        if base is not None:
-            raise InputError(
-                "base: losses of a plan count from its checkpoint",
-                hint="--base goes with a finished file: plan verify FILE.gguf --base BASE.gguf",
-            )
+        check_plan_alone(engine, base, depths)
         given = read_plan(plan) if isinstance(plan, str) else plan
         path = _existing(Path(checkpoint))
         spec = _model(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
-    installed_engine = tool.find(_address(engine_dir, python))
+    installed_engine = tool.find(_address(engine_dir, python, checkpoint is None, base))
     folder = Path(output)
     refuse_other(folder)
     losses = load_profile(profile, spec, spec)[0] if profile is not None else None
-    setting = replace(
-        s,
-        threads=threads or threads_of(where),
-        cache=_cache(given),
-        on_cpu=where.kind == "cpu",
+    s = replace(
+        s, threads=threads or threads_of(where), cache=_cache(given), on_cpu=where.kind == "cpu"
     )
+    is_finished = checkpoint is None
+    plan_and_model = (given, spec, where)
+    task = _task(*plan_and_model, path, folder.resolve(), installed_engine, s, is_finished)
     task = replace(
-        _task(
-            given,
-            spec,
-            path,
-            folder.resolve(),
-            installed_engine,
-            setting,
-            also,
-            text,
-            where,
-            is_finished=checkpoint is None,
-        ),
+        task,
+        text=_text(text, folder.resolve()),
+        also=tuple(also),
         depths=tuple(dict.fromkeys(depths)),
         base=None if base is None else _existing(Path(base)),
     )
@@ -181,7 +167,7 @@ def verify(
         for earlier_folder in learn_from
         for check in read_losses(Path(earlier_folder), spec.id, setup.basis)
     )
-    setup, more = shortened(setup, prompt_tokens is None, output_tokens is None)
+    setup, more = shortened(setup, prompt_tokens is None, output_tokens is None, quick=quick)
     return _finished(
         tool, setup, (*notes, *more), TEXT if text is None else Path(text).name, earlier, progress
     )
@@ -199,8 +185,19 @@ def _check_address(engine: str, engine_dir: object, python: object) -> None:
         )
 
 
-def _address(*places: str | os.PathLike[str] | None) -> Address:
-    return Address(*(None if place is None else os.fspath(place) for place in places))
+def _address(
+    folder: str | os.PathLike[str] | None,
+    python: str | os.PathLike[str] | None,
+    is_finished: bool,
+    base: object,
+) -> Address:
+    """Where the engine is, and which of its programs a finished file needs."""
+    programs = programs_needed(is_finished=is_finished, has_base=base is not None)
+    return Address(
+        None if folder is None else os.fspath(folder),
+        None if python is None else os.fspath(python),
+        programs,
+    )
 
 
 def _finished(
@@ -220,7 +217,8 @@ def _finished(
         write_file(work_folder(task.folder) / task.text.name, _reference_text())
     run = measure(tool, task, version, progress)
     predictions = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
-    rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in predictions.items()})
+    predicted = {k: p.values for k, p in predictions.items()}
+    rows = compared_rows(run.subjects, run.values, predicted, run.facts)
     schemes = {name: p.schemes for name, p in predictions.items() if p.schemes is not None}
     made_of = files_made_of(task, run.subjects)
     learned = learn(setup.basis, schemes, run.values, earlier, made_of=made_of)
@@ -323,31 +321,32 @@ def _model(plan: Plan, model: str | ModelSpec | None, checkpoint: Path) -> Model
 def _task(
     plan: Plan,
     spec: ModelSpec,
+    device: DeviceProfile,
     checkpoint: Path,
     folder: Path,
     engine: InstalledEngine,
     setting: Setting,
-    also: Sequence[str],
-    text: str | os.PathLike[str] | None,
-    device: DeviceProfile,
-    *,
     is_finished: bool,
 ) -> Task:
     """The task, with the files that `plan export` writes for the engine; a finished file needs
     none, and its own types say what it is."""
+    files = (
+        {}
+        if is_finished
+        else export_plan(plan, engine.name, model=spec, device=device, engine=ANY_ENGINE).files
+    )
+    assignment = None if is_finished else assignment_of(plan, spec)
+    text = folder / WORK / "text.txt"
     return Task(
         plan,
         spec,
-        None if is_finished else assignment_of(plan, spec),
-        {}
-        if is_finished
-        else export_plan(plan, engine.name, model=spec, device=device, engine=ANY_ENGINE).files,
+        assignment,
+        files,
         checkpoint,
-        _text(text, folder),
+        text,
         folder,
         engine,
         setting,
-        tuple(also),
         is_finished=is_finished,
     )
 

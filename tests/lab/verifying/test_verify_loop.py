@@ -299,6 +299,10 @@ def test_a_finished_file_is_timed_as_it_is(base, quantised, tmp_path):
     found = planner.verify(str(quantised), output=tmp_path / "out", **settings)
     assert calls(engine, "llama-quantize") == 0
     assert calls(engine, "llama-perplexity") == 0
+    (engine / "llama-quantize").unlink()
+    (engine / "llama-perplexity").rename(tmp_path / "llama-perplexity")
+    planner.verify(str(quantised), output=tmp_path / "alone", **settings)  # nothing else is started
+    (tmp_path / "llama-perplexity").rename(engine / "llama-perplexity")
     assert found.row("plan", "kl").measured is None  # without a base nothing tells its loss
     assert found.row("plan", "kl").predicted > 0
     size = found.row("plan", "file_bytes")
@@ -340,6 +344,9 @@ def test_a_disturbed_timing_is_repeated_widened_and_teaches_nothing(
     assert calls(engine, "llama-bench") == 2 * llama_cpp.TRIES
     step = found.row("plan", "decode_seconds")
     assert step.spread >= 0.8 * step.measured
+    assert step.disturbed
+    assert step.inside is None  # it is no evidence for the prediction, nor against it
+    assert found.row("plan", "file_bytes").inside
     assert any("busy" in note for note in found.notes)
     with (tmp_path / "out" / "e2e_verify.csv").open(newline="") as file:
         rows = {row["quantity"]: row for row in csv.DictReader(file)}
@@ -349,6 +356,11 @@ def test_a_disturbed_timing_is_repeated_widened_and_teaches_nothing(
     )
     assert made.fits == ()
     assert any("20% of its threads' time" in why for _, why in made.skipped)
+
+
+def test_only_llama_cpp_is_timed_at_depths(plan, base, tmp_path):
+    with pytest.raises(UnsupportedError, match="after the prompt alone"):
+        planner.verify(plan, base, engine="vllm", depths=[1024], output=tmp_path / "out")
 
 
 @pytest.mark.parametrize(
