@@ -69,10 +69,12 @@ def compared_rows(
     return tuple(rows)
 
 
-def verdict(subjects: Sequence[Trial], values: Values) -> str:
+def verdict(subjects: Sequence[Trial], values: Values, *, is_finished: bool = False) -> str:
     """Whether the engine's default, or another file, is at least as good as the plan in bytes, time
     and loss together; else what the plan gains and loses against the default."""
     mine = values.get(PLAN, {})
+    if is_finished and "kl" not in mine:
+        return message("verbs.finished_file")
     if any(name not in mine for name, _ in COSTS):
         return message("verbs.no_verdict")
     others = [

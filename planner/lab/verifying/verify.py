@@ -231,7 +231,7 @@ def _finished(
         {s.id: s.role for s in run.subjects},
         rows,
         () if learned is None else learned.rows(rows),
-        verdict(run.subjects, run.values),
+        verdict(run.subjects, run.values, is_finished=task.is_finished),
         (
             *notes,
             *own_figures(task.plan, setup.device),

@@ -303,6 +303,7 @@ def test_a_finished_file_is_timed_as_it_is(base, quantised, tmp_path):
     (engine / "llama-perplexity").rename(tmp_path / "llama-perplexity")
     planner.verify(str(quantised), output=tmp_path / "alone", **settings)  # nothing else is started
     (tmp_path / "llama-perplexity").rename(engine / "llama-perplexity")
+    assert "--base" in found.verdict
     assert found.row("plan", "kl").measured is None  # without a base nothing tells its loss
     assert found.row("plan", "kl").predicted > 0
     size = found.row("plan", "file_bytes")
@@ -333,6 +334,7 @@ def test_decode_is_timed_at_depths(quantised, tmp_path):
     assert steps == sorted(steps)
     assert steps[0] < steps[-1]
     assert found.row("depth 960", "kl") is None
+    assert "After more tokens: depth 960" in str(found)
 
 
 def test_a_disturbed_timing_is_repeated_widened_and_teaches_nothing(
