@@ -175,10 +175,13 @@ def ttft_percentile(load: RankLoad, share: float) -> tuple[float, float]:
 
 def request_percentile(first: tuple[float, float], each: tuple[float, float], osl: int) -> float:
     """A whole request's time at a percentile [s], of (at the percentile, mean) of TTFT and TPOT:
-    both vary by themselves, as a wait is for prompts before and a pace for batches after."""
+    both vary by themselves, as a wait is for prompts before and a pace for batches after. It lies
+    between the means together and the percentiles together: where one of them is below its mean
+    and the other above, squares would add what the two take from each other."""
     mean = request_seconds(first[1], each[1], osl)
     off = (first[0] - first[1], max(osl - 1, 0) * (each[0] - each[1]))
-    return max(mean + copysign(hypot(*off), sum(off)), first[0])
+    together = sum(off)
+    return max(mean + copysign(min(hypot(*off), abs(together)), together), first[0])
 
 
 def _batches(load: RankLoad) -> list[tuple[float, float]]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, inf
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import cached_record, record
 from planner.planning.question.input import ANY
+from planner.planning.question.time_limits import request_seconds
 from planner.planning.replay.deployment import Replayed, deployed
 from planner.planning.replay.request_times import RequestTimes, request_times
 from planner.planning.replay.saturation import is_saturated
@@ -58,18 +59,18 @@ class ReplayedTimes:
     times: RequestTimes
     growing: bool
 
-    def at(self, share: float) -> tuple[float, float, float]:
-        """(TTFT, TPOT, a whole request) that a share keeps [s]."""
-        ttft, tpot, e2e = (
-            float(np.quantile(values, share)) if len(values) else inf
-            for values in (self.times.ttft, self.times.tpot, self.times.e2e)
-        )
-        return ttft, tpot, e2e
+    def at(self, share: float) -> tuple[float, float | None, float]:
+        """(TTFT, TPOT, a whole request) that a share keeps [s]; no TPOT where answers have one
+        token."""
+        times = self.times
+        paced = float(np.quantile(times.tpot, share)) if len(times.tpot) else None
+        return float(np.quantile(times.ttft, share)), paced, float(np.quantile(times.e2e, share))
 
     @property
-    def means(self) -> tuple[float, float]:
-        """(TTFT, TPOT) [s]."""
-        return float(self.times.ttft.mean()), float(self.times.tpot.mean())
+    def means(self) -> tuple[float, float | None]:
+        """(TTFT, TPOT) [s], as :meth:`at`."""
+        paced = float(self.times.tpot.mean()) if len(self.times.tpot) else None
+        return float(self.times.ttft.mean()), paced
 
 
 def replayed(
@@ -136,24 +137,31 @@ class _Ratio:
 
     def of(self, times: PercentileTimes, share: float) -> PercentileTimes | None:
         """``times`` of a formula at a share of requests, as the replay has them; None: a queue that
-        grows."""
-        own = self.group.at(self.played.replicas, share)
+        grows. Of as many replicas as were played they are those of its requests; of others a whole
+        request lies between the means and the percentiles of its parts, as in the formulas."""
+        own, osl = self.group.at(self.played.replicas, share), self.group.rank.osl
         if own is None or self.played.growing:
             return None
         ttft, tpot, e2e = self.played.at(share)
         first, each = self.played.means
-        return replace(
+        found = replace(
             times,
             ttft=times.ttft * ttft / own.ttft,
-            tpot=times.tpot * tpot / own.tpot,
+            tpot=times.tpot if tpot is None else times.tpot * tpot / own.tpot,
             e2e=times.e2e * e2e / own.e2e,
             mean_ttft=times.mean_ttft * first / own.mean_ttft,
-            mean_tpot=times.mean_tpot * each / own.mean_tpot,
-            in_flight=times.in_flight * float(self.played.times.e2e.mean()) / self._stay(own),
+            mean_tpot=times.mean_tpot if each is None else times.mean_tpot * each / own.mean_tpot,
+            in_flight=times.in_flight
+            * float(self.played.times.e2e.mean())
+            / request_seconds(own.mean_ttft, own.mean_tpot, osl),
         )
-
-    def _stay(self, own: PercentileTimes) -> float:
-        return own.mean_ttft + max(self.group.rank.osl - 1, 0) * own.mean_tpot
+        if times.e2e == own.e2e:
+            return found
+        parts = (
+            request_seconds(found.mean_ttft, found.mean_tpot, osl),
+            request_seconds(found.ttft, found.tpot, osl),
+        )
+        return replace(found, e2e=min(max(found.e2e, min(parts), found.ttft), max(parts)))
 
 
 class ReplayedGroup(ReplicaGroup):

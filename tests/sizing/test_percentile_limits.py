@@ -13,6 +13,7 @@ import planner
 from planner.cli.main import run
 from planner.planning.question.percentile_limits import LimitAt, limit_at, mean_limit
 from planner.sizing.capacity_record import Capacity
+from planner.sizing.level import request_percentile
 from planner.sizing.replicas import ReplicaGroup
 from planner.sizing.service_level import ServiceLevel, level_of
 
@@ -74,8 +75,35 @@ def test_a_whole_request_is_no_shorter_than_its_parts_on_average() -> None:
         mean = times.mean_ttft + (rank.osl - 1) * times.mean_tpot
         together = times.ttft + (rank.osl - 1) * times.tpot
         assert times.e2e == pytest.approx(
-            min(max(times.e2e, min(mean, together)), max(mean, together)), rel=1e-3
+            min(max(times.e2e, min(mean, together)), max(mean, together)), rel=1e-9
         )
+
+
+SECONDS = st.floats(1e-3, 10.0)
+
+
+@given(SECONDS, SECONDS, SECONDS, SECONDS, st.integers(1, 500))
+def test_a_whole_request_lies_between_its_parts(
+    first: float, first_mean: float, each: float, each_mean: float, osl: int
+) -> None:
+    """And where one of them does not vary, it varies by the other alone."""
+
+    def whole(first: float, each: float) -> float:
+        return request_percentile((first, first_mean), (each, each_mean), osl)
+
+    mean, together = first_mean + (osl - 1) * each_mean, first + (osl - 1) * each
+    least, most = sorted((mean, together))
+    assert least * (1 - 1e-12) <= whole(first, each) <= most * (1 + 1e-12)
+    assert whole(first, each) >= first
+    assert whole(first_mean, each) == pytest.approx(mean + (osl - 1) * (each - each_mean))
+    assert whole(max(first, first_mean), each_mean) == pytest.approx(
+        mean + max(first - first_mean, 0.0)
+    )
+
+
+def test_parts_that_vary_by_themselves_add_as_squares() -> None:
+    assert request_percentile((4.0, 1.0), (1.5, 1.0), 9) == pytest.approx(1.0 + 8.0 + 5.0)
+    assert request_percentile((0.4, 1.0), (0.9, 1.0), 9) == pytest.approx(9.0 - 1.0)
 
 
 @cache

@@ -3,9 +3,14 @@
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 import planner
+from planner.planning.replay.request_times import RequestTimes, request_times
+from planner.requests.stream import RequestStream
+from planner.scheduler.served import ServedRequests
+from planner.sizing import replayed
 from planner.sizing.capacity_record import Capacity
 from planner.sizing.replayed import BEYOND
 
@@ -52,17 +57,69 @@ def test_attention_ranks_get_the_devices_that_the_scheduler_needs() -> None:
     assert fewer.replay.percentiles.tpot_seconds.p90.value > 0.02
 
 
-def test_the_figures_are_those_of_the_replay() -> None:
-    found = of_ranks()
-    played = planner.replay(
-        **{k: v for k, v in RANKS.items() if k != "schemes"},
-        scheme="bf16",
-        devices=found.devices,
-        rate=29.0,
-        count=2500,
-    ).replay.percentiles
-    assert found.tpot_seconds.value == pytest.approx(played.tpot_seconds.p90.value, rel=0.1)
-    assert found.ttft_seconds.value == pytest.approx(played.ttft_seconds.p90.value, rel=0.15)
+class Counted:
+    """The requests of the last replay of a capacity question, as ``planner.replay`` has them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], **more: Any) -> None:
+        windows: list[tuple[RequestStream, float, float]] = []
+
+        def seen(
+            stream: RequestStream, served: ServedRequests, first: float, end: float
+        ) -> RequestTimes:
+            windows.append((stream, first, end))
+            return request_times(stream, served, first, end)
+
+        monkeypatch.setattr(replayed, "request_times", seen)
+        self.found = planner.capacity(**asked, **more)
+        self.stream, self.first, self.end = windows[-1]
+        (told,) = (a.value for a in self.found.assumptions if a.key == "slots")
+        alone = {k: v for k, v in asked.items() if k != "schemes"}
+        table = planner.replay(
+            **alone,
+            scheme="bf16",
+            devices=self.found.devices,
+            trace=self.stream,
+            slots_max=int(str(told).split()[0].replace(",", "")),
+        ).requests.columns
+        came = self.stream.arrival_seconds
+        here = (came >= self.first) & (came < self.end)
+        self.ttft, self.tpot, self.e2e = (
+            table[f"{name}_seconds"][here] for name in ("ttft", "tpot", "e2e")
+        )
+
+
+@pytest.mark.parametrize(
+    ("asked", "rate", "replicas"), [(DENSE, 8.0, 1), (DENSE, 20.0, 2), (RANKS, 5.0, 1)]
+)
+def test_the_figures_are_those_of_the_replay(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], rate: float, replicas: int
+) -> None:
+    """Of the same requests in the same scheduler, to the last digits."""
+    counted = Counted(monkeypatch, asked, rate=rate, tpot_seconds=0.02)
+    found = counted.found
+    assert found.replay is not None
+    assert found.replay.replaced
+    assert found.replicas == replicas
+    for point in found.tails:
+        share = point.percentile / 100
+        assert point.ttft_seconds == pytest.approx(np.quantile(counted.ttft, share), rel=1e-9)
+        assert point.tpot_seconds == pytest.approx(np.quantile(counted.tpot, share), rel=1e-9)
+        assert point.e2e_seconds == pytest.approx(np.quantile(counted.e2e, share), rel=1e-9)
+    assert found.mean_ttft_seconds == pytest.approx(counted.ttft.mean(), rel=1e-9)
+    assert found.mean_tpot_seconds == pytest.approx(counted.tpot.mean(), rel=1e-9)
+    together = found.mean_ttft_seconds + 249 * found.mean_tpot_seconds
+    assert counted.e2e.mean() == pytest.approx(together, rel=1e-9)
+    # Little's law, but for the host's time, in which a request holds no slot.
+    each = rate * counted.e2e.mean() / replicas
+    assert found.sequences == pytest.approx(each, rel=0.03)
+    # As many come a second as are asked; before and after as many as two lives and one take by the
+    # formulas.
+    came, count = counted.stream.arrival_seconds, len(counted.stream)
+    assert came[-1] == pytest.approx(count / rate, rel=1e-9)
+    assert len(counted.ttft) == found.replay.requests == 1000
+    before, after = int((came < counted.first).sum()), int((came >= counted.end).sum())
+    assert before == pytest.approx(2 * after, abs=2)
+    assert after >= 0.75 * replicas * found.sequences
 
 
 def test_the_basis_is_told() -> None:
@@ -82,4 +139,26 @@ def test_tails_grow_with_their_percentile() -> None:
     tails = of_ranks().tails
     for name in ("ttft_seconds", "tpot_seconds", "e2e_seconds"):
         values = [getattr(point, name) for point in tails]
-        assert values == sorted(values)
+        assert values == sorted(set(values))
+
+
+def test_of_more_replicas_than_are_played_the_parts_bound_a_request() -> None:
+    """One of the two that the rate needs is played, with half of the requests."""
+    found = of_ranks()
+    assert found.replicas == 2
+    mean = found.mean_ttft_seconds + 249 * found.mean_tpot_seconds
+    for point in found.tails:
+        together = point.ttft_seconds + 249 * point.tpot_seconds
+        assert min(mean, together) <= point.e2e_seconds * (1 + 1e-12)
+        assert point.e2e_seconds <= max(mean, together) * (1 + 1e-12)
+
+
+def test_answers_of_one_token_have_no_pace_to_replay() -> None:
+    """TPOT was infinite, which no JSON has."""
+    asked = {**DENSE, "osl": 1}
+    found = planner.capacity(**asked, rate=10.0, ttft_seconds=0.3)
+    assert found.replay is not None
+    assert found.replay.off["TPOT"] == 0.0
+    assert 0.0 < found.tpot_seconds.value < 0.1
+    assert found.e2e_seconds is not None
+    assert found.e2e_seconds.value == pytest.approx(found.ttft_seconds.value)

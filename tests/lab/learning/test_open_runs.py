@@ -50,16 +50,10 @@ def test_the_replay_of_its_requests_answers_a_run(subject: ServedSubject) -> Non
         MODEL, DEVICE, trace=stream, engine=ENGINE, tp=1, devices=1, kv="bf16", no_learned=True
     )
     percentiles = answer.replay.percentiles
-    for mine, theirs in (
-        (found.tpot, percentiles.tpot_seconds.mean),
-        (found.ttft, percentiles.ttft_seconds.mean),
-        (found.e2e, percentiles.e2e_seconds.mean),
-        (found.output_rate, answer.replay.output_tokens_per_second),
-    ):
-        assert mine is not None
-        assert mine.evidence == theirs.evidence
-        for end in ("value", "low", "high"):  # sums in another order
-            assert getattr(mine, end) == pytest.approx(getattr(theirs, end), rel=1e-12)
+    assert found.tpot == percentiles.tpot_seconds.mean
+    assert found.ttft == percentiles.ttft_seconds.mean
+    assert found.e2e == percentiles.e2e_seconds.mean
+    assert found.output_rate == answer.replay.output_tokens_per_second
 
 
 def test_arrivals_are_those_of_the_run() -> None:
