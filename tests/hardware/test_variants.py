@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import planner
 from planner.base.errors import DataError, UnknownNameError
 from planner.hardware.catalog import list_devices, resolve_device, variant_ids
 from planner.hardware.profile import DeviceProfile
@@ -133,6 +134,16 @@ def test_rates_of_a_card_are_those_of_its_relative_by_fp32() -> None:
         ratio = _rate(card, "fp32") / _rate(relative, "fp32")
         for format in ("bf16", "int8"):
             assert _rate(card, format) / _rate(relative, format) == pytest.approx(ratio, rel=3e-3)
+
+
+def test_a_processor_without_16_bit_products_serves_at_the_rate_of_fp32() -> None:
+    """It widens BF16 in registers; without a rate for it nothing could be planned on one."""
+    widened = [d for d in list_devices() if d.rate("bf16") and ("avx2", "bf16") in d.rates]
+    assert len(widened) == 15
+    for device in widened:
+        assert _rate(device, "bf16") == _rate(device, "fp32"), device.id
+    plan = planner.plan("qwen3-0.6b", "ryzen-7-5800x-32gb", engine="llama.cpp")
+    assert plan.performance.tpot_seconds.value > plan.memory_per_device.weights_bytes / 51.2e9
 
 
 def _rate(device: DeviceProfile, format: str) -> float:
