@@ -3,6 +3,7 @@ format and cache that are conventional where nobody published one."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -172,11 +173,14 @@ def _files_here(models: Sequence[CostModel], kv: str) -> list[str]:
 
 
 def _formats_here(models: Sequence[CostModel], of_class: str) -> list[str]:
-    """The schemes of the format that is published most for the class of model on the device, where
-    the given checkpoint is plain and the format has 8 bits."""
+    """The schemes of FP8, where the given checkpoint is plain and FP8, however it is scaled, is
+    published most for the class of model on the device."""
     device, stored = models[0].question.device, stored_schemes(models[0])
-    known = published_formats(device.id, device.architecture, of_class)
-    if not known or not set(stored) <= set(PLAIN) or not known[0][0].startswith("fp8"):
+    recipes: Counter[str] = Counter()
+    for word, number in published_formats(device.id, device.architecture, of_class):
+        recipes["fp8" if word.startswith("fp8") else word] += number
+    others = max((n for word, n in recipes.items() if word != "fp8"), default=0)
+    if not set(stored) <= set(PLAIN) or recipes["fp8"] <= others:
         return []
     able = {name for model in models for name in model.question.schemes}
     return [name for name in FP8 if name in able]

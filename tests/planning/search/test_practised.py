@@ -10,6 +10,7 @@ from planner.placement.layout import Layout
 from planner.planning.practice.recipes import KINDS, Recipe, recipes_for
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.named import RELEASED
+from planner.planning.search import practised as module
 from planner.planning.search.practised import (
     MOST,
     cache_here,
@@ -155,3 +156,24 @@ def test_a_published_deployment_is_the_conventional_plan(
     assert base.rival.formats == 0
     kinds = [one.rival.kind for one in choice.options]
     assert kinds.index("recipe") < kinds.index("conventional") < kinds.index("optimum")
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_fp8"),
+    [
+        ((("bf16", 29), ("fp8-block", 28), ("fp8", 6)), True),
+        ((("fp8-block", 28), ("bf16", 27)), True),
+        ((("bf16", 29), ("fp8-block", 20), ("fp8", 9)), False),
+        ((("nvfp4", 9), ("fp8-channel", 4), ("fp8-block", 4), ("bf16", 3)), False),
+        ((), False),
+    ],
+)
+def test_fp8_counts_however_it_is_scaled(
+    counts: tuple[tuple[str, int], ...], is_fp8: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more BF16 recipe is no reason to leave FP8, whose kinds are published 34 times."""
+    monkeypatch.setattr(module, "published_formats", lambda *_: counts)
+    models = ways("llama-4-maverick", "h200-sxm", "vllm", devices=8)
+    schemes = {practised.scheme for practised in conventions(models)}
+    assert ("fp8-block" in schemes) is is_fp8
+    assert RELEASED in schemes
