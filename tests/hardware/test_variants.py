@@ -124,6 +124,8 @@ def test_a_smaller_module_has_the_rates_of_the_larger_one_scaled() -> None:
     small, large = resolve_device("jetson-orin-nx-8gb"), resolve_device("jetson-orin-nx-16gb")
     for key, rate in large.rates.items():
         assert small.rates[key].dense.value == pytest.approx(0.832 * rate.dense.value, rel=1e-3)
+        figures = [small.rates[key].dense, small.rates[key].sparse]
+        assert {(f.low, f.high) for f in figures if f is not None} == {(None, None)}
     assert small.achieved == large.achieved
     assert small.capacity_bytes.value == int(8 * GIB * 0.96)
 
@@ -134,6 +136,8 @@ def test_rates_of_a_card_are_those_of_its_relative_by_fp32() -> None:
         ratio = _rate(card, "fp32") / _rate(relative, "fp32")
         for format in ("bf16", "int8"):
             assert _rate(card, format) / _rate(relative, format) == pytest.approx(ratio, rel=3e-3)
+        units = {format: rate.dense.unit for (_, format), rate in card.rates.items()}
+        assert (units["bf16"], units["int8"]) == ("FLOP/s", "OP/s")
 
 
 def test_a_processor_without_16_bit_products_serves_at_the_rate_of_fp32() -> None:

@@ -61,6 +61,32 @@ def test_gaps_are_the_same_in_pieces(
     assert held == left
 
 
+def test_gaps_by_hand() -> None:
+    """Two prompts hold a token up by 3 s; those before a pause hold nothing up."""
+    rows = [(0, 1, 1), (1, 2, 0), (3, 1, 0), (4, 1, 2), (9, 2, 0), (11, 1, 1), (12, 3, 0)]
+    start, seconds, decoding = (np.array(c, dtype=np.float64) for c in zip(*rows, strict=True))
+    gaps, left = token_gaps(start, seconds, decoding)
+    assert gaps[decoding > 0].tolist() == [1.0, 4.0, 3.0]
+    assert (left.end, left.seconds) == (15.0, 3.0)
+    ones = np.ones(1)
+    assert token_gaps(ones * 15.0, ones, ones, left)[0].tolist() == [4.0]
+    assert token_gaps(ones * 16.0, ones, ones, left)[0].tolist() == [1.0]
+
+
+@given(passes())
+def test_gaps_are_the_time_since_the_token_before_but_for_pauses(
+    played: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    gaps, _ = token_gaps(*played)
+    since, before = 0.0, 0.0
+    for i, (start, seconds, decoding) in enumerate(zip(*played, strict=True)):
+        since = seconds + (since if start == before else 0.0)
+        before = start + seconds
+        if decoding:
+            assert gaps[i] == pytest.approx(since)
+            since = 0.0
+
+
 @given(passes(), st.integers(0, 40), st.sampled_from([1e-3, 1.0, 1e4]))
 def test_sums_are_those_of_the_rows(
     played: tuple[np.ndarray, np.ndarray, np.ndarray], cut: int, span: float
@@ -99,6 +125,32 @@ def test_cells_are_spread_over_the_intervals_that_they_lie_in() -> None:
     folded = folder.folded()
     assert folded.cell_seconds == 1.0
     assert folded.on_intervals(folded.tokens, np.array([0.5, 3.25, 3.5])).tolist() == [2, 4, 6]
+
+
+def test_gaps_of_a_time_are_those_of_cells_with_their_middle_in_it() -> None:
+    folder = PassFolder(CELLS / 2.0)  # gaps are counted in cells of 32 s
+    start = np.array([10.0, 40.0, 100.0])
+    folder.add(start, np.array([1.0, 2.0, 3.0]), np.ones(3), np.array([5.0, 6.0, 7.0]))
+    folded = folder.folded()
+    for first, end, tokens in ((0.0, 16.5, 5), (16.5, 48.5, 6), (48.5, 112.5, 7), (0.0, 16.0, 0)):
+        assert folded.gaps_between(first, end).sum() == tokens, (first, end)
+    assert (folded.gap_seconds @ folded.gaps_between(16.0, 49.0)) == pytest.approx(5 * 1 + 6 * 2)
+
+
+def test_what_begins_beyond_the_last_interval_counts_in_it() -> None:
+    folder = PassFolder(CELLS / 2.0)
+    folder.add(np.array([0.0, 90.0]), np.ones(2), np.ones(2), np.array([4.0, 8.0]))
+    folded = folder.folded()
+    assert folded.on_intervals(folded.tokens, np.array([0.5, 10.0])).tolist() == [2.0, 10.0]
+
+
+def test_gaps_too_short_for_a_bin_are_told_apart() -> None:
+    folder = PassFolder(1.0)
+    folder.add(np.arange(2.0), np.array([1e-9, 1.001e-6]), np.ones(2), np.array([3.0, 4.0]))
+    folded = folder.folded()
+    tokens = folded.gap_tokens.sum(axis=0)
+    assert tokens[:2].tolist() == [3.0, 4.0]
+    assert folded.gap_seconds[:2] == pytest.approx([1e-9, 1.001e-6])
 
 
 def test_nothing_folds_to_nothing() -> None:

@@ -63,6 +63,13 @@ def test_all_are_served_once_and_prompts_disturb_nobody() -> None:
     assert (done.last_seconds == done.first_seconds)[stream.output_tokens == 1].all()
     assert out.prefill.decoding.sum() == 0
     assert (np.diff(done.start_seconds) >= 0).all()
+    # Its passes are those that yield tokens: each prompt is read once in the others.
+    for name in ("start_seconds", "pass_seconds", "decoding", "prompt_tokens"):
+        np.testing.assert_array_equal(getattr(done, name), getattr(out.decode, name), err_msg=name)
+    # A prompt that is read again yields its next token there.
+    again = out.decode.preempted.sum()
+    assert done.decoding.sum() == stream.output_tokens.sum() - again
+    assert out.prefill.prompt_tokens.sum() == stream.input_tokens.sum()
     slower = run(stream, POOL, replace(POOL, workers=3), 1e-3)
     assert slower.requests.last_seconds.mean() > done.last_seconds.mean()
     assert (out.decode.prompt_tokens.sum() > 0) == out.decode.preempted.any()

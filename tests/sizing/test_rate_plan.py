@@ -41,10 +41,16 @@ def test_it_is_the_answer_of_capacity() -> None:
         assert time.ttft_seconds.value == point.ttft_seconds
         assert time.tpot_seconds.value == point.tpot_seconds
         assert time.e2e_seconds.value == point.e2e_seconds
+    assert (arrivals.devices_low, arrivals.devices_high) == (found.devices_low, found.devices_high)
+    assert found.devices_low is not None
+    assert found.devices_high is not None
+    assert found.devices_low < found.devices < found.devices_high
     perf = plan.performance
     assert perf.ttft_seconds.value == found.mean_ttft_seconds
     assert perf.tpot_seconds.value == found.mean_tpot_seconds
     assert perf.output_tokens_per_second.value == pytest.approx(RATE * plan.workload.osl)
+    each = perf.output_tokens_per_second_per_device.value
+    assert each * plan.device.count == pytest.approx(RATE * plan.workload.osl)
     assert perf.usd_per_million_output_tokens == found.usd_per_million_output_tokens
 
 
@@ -59,6 +65,19 @@ def test_limits_are_kept_and_one_replica_less_keeps_them_not() -> None:
     assert pace == sorted(set(pace))
     fewer = [o for o in found.options if o.kind == "replicas" and o.replicas < found.replicas]
     assert [o.within_limits for o in fewer] == [False]
+
+
+def test_other_formats_are_rows_of_the_capacity_question() -> None:
+    plan, found = rate_plan(), capacity()
+    assert plan.recommendation is not None
+    known = {(o.schemes, o.devices): o for o in found.options if o.kind == "format"}
+    others = plan.recommendation.alternatives
+    assert others
+    for other in others:
+        row = known[other.schemes, other.devices]
+        assert other.tpot_seconds == pytest.approx(row.tpot_seconds)
+        assert other.needs_new_weights == row.needs_new_weights
+        assert other.why_not == row.reason
 
 
 def test_energy_and_money_are_those_of_the_devices() -> None:
