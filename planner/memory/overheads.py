@@ -20,11 +20,14 @@ from planner.memory.engines.vllm import forward_pass, graph_bytes, loading_of
 from planner.memory.engines.vllm_pool import in_groups
 from planner.memory.footprint import activation_rates, runtime_bytes, runtime_of
 from planner.memory.resident import Line, Loading, as_released, rank_weights, total
-from planner.memory.usable import UsableMemory, is_large
+from planner.memory.usable import FIT_MARGIN, UsableMemory, is_large
 from planner.memory.workspace import PassShape, logits_bytes, peak_lines
 from planner.messages.message import Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
+
+_CONTEXT = "context_bytes"
+"""The constant of an engine for its context and libraries on a device [B]."""
 
 
 @record
@@ -68,7 +71,18 @@ def overheads(
     engine = None if usable is None else usable.engine
     if device is None or usable is None or engine is None:
         runtime = 0 if device is None else runtime_bytes(device, layout)
-        return Overheads(*activation_rates(spec, layout), runtime)
+        rates = activation_rates(spec, layout)
+        server = None if usable is None else usable.server
+        if (
+            device is None
+            or device.kind != "gpu"
+            or server is None
+            or FIT_MARGIN not in server.constants
+        ):
+            return Overheads(*rates, runtime)
+        kind = server.constants[_CONTEXT].kind
+        source = message("assumptions.context_of_engine", engine=server.name, kind=kind)
+        return Overheads(*rates, server.integer(_CONTEXT), source=source)
     key = (layout.tp, layout.dp, layout.pp, layout.ep)
     return _of_engine(spec, device, engine, key, usable, context)
 
@@ -105,11 +119,11 @@ def _of_engine(
     settings = Settings(batched_tokens=usable.chunk_tokens or None)
     loaded = _engine_tables(case, engine, settings)
     if engine.name == "sglang":
-        taken = engine.integer("context_bytes")
+        taken = engine.integer(_CONTEXT)
         taken += engine.integer("parallel_bytes") if layout.ranks > 1 else 0
         share = usable.share - usable.reserved_bytes(layout) / usable.capacity_bytes
         runtime = int(taken * share) + usable.reserved_bytes(layout) + loaded
-        return Overheads(0, 0, runtime, source=_words(engine, "context_bytes"))
+        return Overheads(0, 0, runtime, source=_words(engine, _CONTEXT))
     run = forward_pass(case, engine, settings, context)
     lines = peak_lines(spec, layout, run)
     last = lines.pop()

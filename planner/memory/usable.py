@@ -2,8 +2,9 @@
 
 Every verb takes them from here. An engine that claims a share of the whole device decides it: vLLM
 by its default of --gpu-memory-utilization, SGLang by what it reserves, which grows with the ranks
-of a replica and with attention data parallelism. Other engines, memory that is shared with the
-system and no engine at all have the device profile's share.
+of a replica and with attention data parallelism. llama.cpp takes no share: what is free, less the
+margin that its own fitting leaves. Other engines, memory that is shared with the system and no
+engine at all have the device profile's share.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from math import floor
 
 from planner.base.records import record
+from planner.base.units import format_bytes
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.memory.sglang_share import PROMPT_GRAPHS, PromptGraphs, prompt_graphs, sglang_share
@@ -24,6 +26,8 @@ SAME_SHARE = 1e-6
 """Shares that differ by no more were rounded to bytes."""
 _LABELS = {"vllm": "vLLM", "sglang": "SGLang"}
 """Engines that claim a share of the whole device, as their makers write them."""
+FIT_MARGIN = "fit_margin_bytes"
+"""The constant of an engine that fills what is free of a device but for a margin [B]."""
 
 
 @record
@@ -89,6 +93,8 @@ def usable_memory(
     ):
         if share is not None:
             return UsableMemory(capacity, share, "set by the scenario", server=engine)
+        if engine is not None and FIT_MARGIN in engine.constants and device.kind == "gpu":
+            return _but_for_a_margin(capacity, engine)
         return UsableMemory(capacity, device.usable_fraction.value, server=engine)
     if share is not None:
         return UsableMemory(
@@ -120,6 +126,19 @@ def usable_memory(
         graphs,
         server=engine,
     )
+
+
+def _but_for_a_margin(capacity: int, engine: Engine) -> UsableMemory:
+    """All of a device of ``capacity`` [B] but the margin that ``engine`` leaves."""
+    margin = engine.constants[FIT_MARGIN]
+    left = max(capacity - int(margin.value), 0)
+    source = message(
+        "assumptions.margin_of_engine",
+        engine=engine.name,
+        margin=format_bytes(margin.value),
+        source=f"{margin.source}, {margin.date}",
+    )
+    return UsableMemory(capacity, left / capacity, source, server=engine)
 
 
 def shared_memory_utilization(usable_bytes: int, capacity_bytes: int) -> float:

@@ -19,7 +19,7 @@ from planner.hardware.loader import load_profile
 from planner.hardware.profile import DeviceProfile
 from planner.hardware.short import EXAMPLES, read_figure
 from planner.hardware.template import device_template
-from planner.planning.question.device_notes import INHERITED, device_notes
+from planner.planning.question.device_notes import INHERITED, RECALLED, device_notes
 from planner.throughput.calibration import PRIOR
 
 FIVE = """
@@ -177,6 +177,9 @@ def test_an_answer_says_what_was_inherited(load: Load) -> None:
     assert "without a source" in reason
     assert "not stated" in notes["platform"][0]
     assert not list(device_notes(resolve_device("h100-sxm")))
+    assert RECALLED not in notes
+    recalled = {key: value for key, value, _ in device_notes(resolve_device("ryzen-9-9950x-64gb"))}
+    assert recalled[RECALLED] == "rates of products, the power limit"
     told = {key: value for key, value, _ in device_notes(resolve_device("mi300x"))}
     assert "E4M3FN" in told["FP8 here"]
 

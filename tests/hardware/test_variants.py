@@ -3,6 +3,7 @@ like."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 import planner
 from planner.base.errors import DataError, UnknownNameError
 from planner.hardware.catalog import list_devices, resolve_device, variant_ids
-from planner.hardware.profile import DeviceProfile
+from planner.hardware.profile import DeviceProfile, Quantity
 from planner.hardware.variants import _documents, family_names, variant_documents
 
 GIB = 2**30
@@ -159,3 +160,29 @@ def _rate(device: DeviceProfile, format: str) -> float:
 def test_a_family_that_is_none_says_what_it_needs() -> None:
     with pytest.raises(DataError, match="varians: not understood"):
         _documents(b"varians = 1\nvariants = []\n", Path("families/x.toml"))
+
+
+@pytest.mark.parametrize("device", variant_ids())
+def test_every_figure_from_memory_says_so(device: str) -> None:
+    """A figure whose source is memory is never one of a sheet, and none that names a page is."""
+    figures = list(_figures_of(resolve_device(device)))
+    assert figures
+    for figure in figures:
+        assert (figure.source == "recall") is (figure.kind == "recalled"), figure
+        assert figure.low is None or figure.low <= figure.value
+        assert figure.high is None or figure.value <= figure.high
+
+
+def _figures_of(device: DeviceProfile) -> Iterator[Quantity]:
+    yield from (device.label_bytes, device.bandwidth_bytes_per_s, device.capacity_bytes)
+    yield from (rate.dense for rate in device.rates.values())
+    if device.power_watts is not None:
+        yield device.power_watts
+    if device.silicon is not None:
+        yield from (device.silicon.multiprocessors, device.silicon.l2_bytes)
+
+
+@pytest.mark.parametrize("device", [id for id in variant_ids() if resolve_device(id).kind == "cpu"])
+def test_every_processor_has_a_rate_that_models_are_served_in(device: str) -> None:
+    found = resolve_device(device)
+    assert found.rate("bf16") or found.rate("fp16")

@@ -68,7 +68,21 @@ def test_captured_prompts_are_reserved_for_where_they_are_captured(
         assert share == round((memory - rest - more) / memory, 3)
 
 
-@pytest.mark.parametrize("name", ["tensorrt-llm", "llama.cpp", "pytorch", None])
+@pytest.mark.parametrize("device", ["rtx-3060-12gb", "rx-7900-xtx", "h100-sxm"])
+def test_llama_cpp_leaves_a_margin_and_takes_no_share(device: str) -> None:
+    usable = usable_memory(load_device(device), parse_engine("llama.cpp"))
+    assert usable.capacity_bytes - usable.bytes == pytest.approx(1024 << 20, abs=1)
+    assert "--fit-target" in usable.source
+
+
+@pytest.mark.parametrize("device", ["apple-m4-pro-24gb", "raspberry-pi-5-8gb", "strix-halo"])
+def test_memory_shared_with_the_system_has_the_profiles_share(device: str) -> None:
+    profile = load_device(device)
+    usable = usable_memory(profile, parse_engine("llama.cpp"))
+    assert (usable.share, usable.source) == (profile.usable_fraction.value, "")
+
+
+@pytest.mark.parametrize("name", ["tensorrt-llm", "pytorch", None])
 def test_others_have_the_profiles(name: str | None) -> None:
     device = load_device("h100-sxm")
     engine = None if name is None else parse_engine(name)

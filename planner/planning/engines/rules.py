@@ -50,6 +50,7 @@ OF_RELEASES = {"mxfp4": ("mxfp4",), "bitsandbytes": ("nf4", "fp4"), OF_V4: ()}
 else is written in one. Those of DeepSeek-V4 are told by its attention."""
 COMMON = ("", "cuda", "cpu")
 """Platforms that the matrix is about without saying so."""
+_CPU_WITH = "cpu-"
 KERNELS_READ = "2026-11"
 """When the engines' selectors were read (data/engine_kernels.csv of planner.throughput)."""
 
@@ -357,8 +358,12 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
 
 def on_device(wanted: str, device: DeviceProfile) -> bool:
     """Whether a row's ``device`` holds here: ``*``, ``gpu`` (of CUDA, or without a platform),
-    ``cpu``, a platform (``rocm``), a target (``gfx942``), or ranges of compute capability, ends
-    included (``8.0-8.6 8.9-9.0``; ``10.0-`` has no upper end)."""
+    ``cpu``, ``cpu-UNIT`` of CPUs whose profile has rates of that unit (``cpu-amx``, ``cpu-neon``),
+    a platform (``rocm``), a target (``gfx942``), or ranges of compute capability, ends included
+    (``8.0-8.6 8.9-9.0``; ``10.0-`` has no upper end)."""
+    if wanted.startswith(_CPU_WITH):
+        units = {f"{_CPU_WITH}{unit}" for unit, _ in device.rates}
+        return device.kind == "cpu" and not units.isdisjoint(wanted.split())
     return wanted == _ANY or _holds(
         wanted, device.kind, device.platform, device.target, device.compute_capability
     )

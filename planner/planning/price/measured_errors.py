@@ -199,13 +199,15 @@ def forget() -> None:
 
 def assumed_sigma(device: DeviceProfile, metric: str) -> float:
     """Log-space standard deviation of all times of ``metric`` (tpot or ttft) on a machine whose
-    bandwidth nobody measured: that of its bandwidth for decode steps, of its rates for prompts; the
-    ranges of both are taken to hold 80 %. 0 where they are known."""
-    if device.bandwidth_bytes_per_s.kind != "assumed":
-        return 0.0
+    bandwidth nobody measured, or whose figures are from memory: that of its bandwidth for decode
+    steps, of its rates for prompts; the ranges of both are taken to hold 80 %. 0 where they are
+    known."""
+    drawn = device.bandwidth_bytes_per_s
     if metric == "tpot":
-        return _width(device.bandwidth_bytes_per_s)
-    return max((_width(rate.dense) for rate in device.rates.values()), default=0.0)
+        return _width(drawn) if drawn.kind in ("assumed", "recalled") else 0.0
+    rates = [rate.dense for rate in device.rates.values()]
+    unsure = [r for r in rates if drawn.kind == "assumed" or r.kind == "recalled"]
+    return max(map(_width, unsure), default=0.0)
 
 
 def _width(quantity: Quantity) -> float:

@@ -74,10 +74,11 @@ def _alike(stated: str, scheme: str) -> bool:
 
 
 def recipes_here(question: Question) -> tuple[Recipe, ...]:
-    """Published deployments of the model, in any release, on the device or on whatever its maker
-    sells."""
+    """Published deployments of the model, in any release, on the device or on whatever accelerator
+    its maker sells."""
     device = question.device
-    names = {device.id, *(word for word in FAMILIES if word in device.name.lower())}
+    families = () if device.kind == "cpu" else FAMILIES
+    names = {device.id, *(word for word in families if word in device.name.lower())}
     return tuple(r for r in of_releases(question.spec.id) if r.device in names)
 
 

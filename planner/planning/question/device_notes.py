@@ -1,4 +1,5 @@
-"""What an answer says of a device's formats and of what its profile has from a class."""
+"""What an answer says of a device's formats, and of what its profile has from a class or from
+memory."""
 
 from __future__ import annotations
 
@@ -6,12 +7,12 @@ from collections.abc import Iterator
 
 from planner.hardware.profile import DeviceProfile
 from planner.hardware.short import OWN
-from planner.messages.message import Note, message
+from planner.messages.message import Message, Note, message
 
 FNUZ = "FP8 is FNUZ here"
 """How the caution begins that says so; and that matrix units are throttled."""
 HALVED = "GeForce halves"
-INHERITED, FP8_KEY = "inherited", "FP8 here"
+INHERITED, RECALLED, FP8_KEY = "inherited", "recalled", "FP8 here"
 """Keys of the assumptions."""
 _PARTS = {
     "achieved": message("assumptions.achieved_fractions_and_floors"),
@@ -57,9 +58,28 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
             if unsourced
             else message("assumptions.medians_of_devices_like_it", device=device.id),
         )
+    recalled = tuple(_recalled(device))
+    if recalled:
+        yield Note(
+            RECALLED,
+            message("structure.clauses", parts=recalled),
+            message("assumptions.no_document_was_read_for_them", device=device.id),
+        )
     if device.classes and not device.platform:
         yield Note(
             "platform",
             message("assumptions.not_stated"),
             message("assumptions.rules_that_engines_have_for"),
         )
+
+
+def _recalled(device: DeviceProfile) -> Iterator[Message]:
+    """The parts of a packaged profile that set times or energy and have figures from memory."""
+    if any(source.key == OWN for source in device.sources):
+        return
+    if device.bandwidth_bytes_per_s.kind == "recalled":
+        yield message("assumptions.bandwidth_of_memory")
+    if any(rate.dense.kind == "recalled" for rate in device.rates.values()):
+        yield message("assumptions.rates_of_products")
+    if device.power_watts is not None and device.power_watts.kind == "recalled":
+        yield message("assumptions.power_limit")

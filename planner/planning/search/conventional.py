@@ -98,6 +98,8 @@ def by_preference(questions: Sequence[Question]) -> list[tuple[Question, ...]]:
         of_class = OF_CLASS * min(mine.class_recipes / SOME, 1.0)
         return -published - served - of_class, -mine.class_recipes, -mine.device_recipes
 
+    if not any(any(order(name)) for name in engines):
+        return [tuple(questions)]
     return [tuple(q for q in questions if q.engine == name) for name in sorted(engines, key=order)]
 
 

@@ -153,3 +153,33 @@ def test_every_row_of_the_platforms_decides_somewhere() -> None:
     } - firsts <= {i for i, row in enumerate(rows) if row["device"] in ("rocm",)}
     assert all(row["note"] for row in rows if row["status"] != "supported")
     assert {row["engine"] for row in rows} <= set(engine_names())
+
+
+@pytest.mark.parametrize(
+    ("device", "amx"),
+    [
+        ("xeon-6980p", True),
+        ("epyc-9575f", False),
+        ("graviton4", False),
+        ("raspberry-pi-5-8gb", False),
+        ("core-i9-14900k-64gb", False),
+    ],
+)
+def test_sglang_serves_on_processors_with_amx_alone(device: str, amx: bool) -> None:
+    barred = runs_at_all(parse_engine("sglang"), resolve_device(device))
+    assert (barred is None) is amx
+    assert amx or (barred is not None and barred.status == "unknown")
+    assert runs_at_all(parse_engine("vllm"), resolve_device(device)) is None
+
+
+def test_rules_of_a_units_processors_hold_there_and_nowhere_else() -> None:
+    pi, xeon, card = map(resolve_device, ("raspberry-pi-5-8gb", "xeon-6980p", "rtx-5090"))
+    assert on_device("cpu-neon cpu-sve", pi)
+    assert on_device("cpu-neon cpu-sve", resolve_device("graviton4"))
+    assert not any(on_device("cpu-neon cpu-sve", other) for other in (xeon, card))
+    assert [on_device("cpu-amx", device) for device in (pi, xeon, card)] == [False, True, False]
+
+
+def test_four_bit_checkpoints_on_arm_are_not_known_to_run_in_vllm() -> None:
+    assert status("vllm", "raspberry-pi-5-8gb", "int4-w4a16", container="gptq") == "unknown"
+    assert status("vllm", "xeon-6980p", "int4-w4a16", container="gptq") == "supported"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.lookup import load_device
 from planner.memory.engines.catalog import parse_engine
 from planner.placement.layout import Layout
 from planner.planning.engines.layouts import layout_rules
@@ -188,3 +189,16 @@ def test_recipes_are_of_the_device_or_of_its_maker() -> None:
     (amd, *_) = asked("deepseek-v3", "mi300x", devices=8)
     assert "nvidia" not in {r.device for r in recipes_here(amd)}
     assert "mi300x" in {r.device for r in recipes_here(amd)}
+
+
+def test_what_a_maker_sells_as_accelerators_is_no_recipe_for_its_processors() -> None:
+    (question, *_) = asked("qwen3-8b", "ryzen-9-5950x-64gb")
+    assert recipes_here(replace(question, device=load_device("mi300x")))
+    assert not recipes_here(question)
+
+
+def test_engines_that_nothing_speaks_for_are_searched_together() -> None:
+    questions = asked("qwen3-8b", "core-i9-14900k-64gb")
+    assert len({q.engine for q in questions}) > 1
+    assert by_preference(questions) == [questions]
+    assert by_preference(tuple(reversed(questions))) == [tuple(reversed(questions))]
