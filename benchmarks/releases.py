@@ -5,7 +5,8 @@
 DIR holds two lists of what public text names: ``gguf_files.csv`` (base_model, repo, quant,
 size_bytes, source, file, project_model, name_how) and ``releases.csv`` (release_repo and others).
 ``planner/planning/data/gguf_files.csv`` is written: files whose repository was seen by its full
-name, of a bundled model, from ggml.org, the model's maker, unsloth, bartowski or LM Studio. Then
+name, of a bundled model, from ggml.org, the model's maker, unsloth, bartowski or LM Studio; not
+those whose repository names another size than the model that a list puts them under. Then
 every release of ``checkpoints.csv`` that was taken from the list has to stand in it: exit 1 with
 those that do not.
 """
@@ -29,6 +30,7 @@ LISTED = "2026-11-30"
 """The day of the lists: releases seen from then on were taken from them."""
 _TUNED = {"base", "pt", "instruct", "it", "chat", "hf", "meta"}
 _MLX = "MLX"
+_SIZE = re.compile(r"(?<![A-Za-z0-9.])E?\d+(?:\.\d+)?B(?![A-Za-z0-9])", re.IGNORECASE)
 
 
 def gguf_rows(listed: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -42,6 +44,7 @@ def gguf_rows(listed: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
         and public_source(row["source"])
         and row["name_how"].startswith("verbatim")
         and _rank(row) <= len(PUBLISHERS)
+        and of_that_size(row["base_model"], row["repo"])
     ]
     return [
         {
@@ -56,6 +59,12 @@ def gguf_rows(listed: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
         }
         for row in sorted(kept, key=_preference)
     ]
+
+
+def of_that_size(base: str, repository: str) -> bool:
+    """Whether a repository's name has no size (``9B``, ``E2B``) but those of the model's."""
+    first, second = ({word.lower() for word in _SIZE.findall(name)} for name in (base, repository))
+    return not first or second <= first
 
 
 def not_listed(repositories: Iterable[str], releases: Iterable[Mapping[str, str]]) -> list[str]:

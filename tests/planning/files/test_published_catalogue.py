@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 import planner
+from benchmarks.releases import of_that_size
 from planner import published_files
 from planner.base.errors import UnknownNameError
 from planner.base.units import GIB
@@ -45,6 +46,14 @@ def test_sixty_models_and_each_row_names_its_source() -> None:
         assert " " not in row["repository"]
         if row["model"]:
             load_model(row["model"])
+
+
+@pytest.mark.parametrize("table", ["published_repositories.csv", "gguf_files.csv"])
+def test_no_repository_is_of_another_size_than_its_model(table: str) -> None:
+    assert of_that_size("google/gemma-3n-E4B-it", "ggml-org/gemma-3n-E4B-it-GGUF")
+    assert not of_that_size("google/gemma-3n-E4B-it", "ggml-org/gemma-3n-E2B-it-GGUF")
+    wrong = [r["repository"] for r in rows(table) if not of_that_size(r["of"], r["repository"])]
+    assert wrong == []
 
 
 def test_sizes_that_are_stated_to_the_byte_are_of_repositories_of_the_catalogue() -> None:
