@@ -43,18 +43,38 @@ def over_time(stream: RequestStream, served: ServedRequests, *, apart: bool = Fa
 
 
 def _of_passes(served: ServedRequests, ends: Array) -> tuple[Array, ...]:
-    """Sums of passes by the interval that they begin in: their seconds, those times sequences that
-    decode and times the share of the cache, and tokens."""
+    """Sums of passes by interval: their seconds, those times sequences that decode and times the
+    share of the cache, each over the time that they ran; and tokens, where they begin."""
     folded = served.folded
     if folded is not None:
         sums = (folded.seconds, folded.sequence_seconds, folded.share_seconds, folded.tokens)
         return tuple(folded.on_intervals(values, ends) for values in sums)
+    decoding = served.decoding.astype(np.float64)
+    ones = np.ones(len(decoding))
     place = np.clip((served.start_seconds // float(ends[0])).astype(np.int64), 0, INTERVALS - 1)
-    busy, tokens = served.pass_seconds, served.decoding.astype(np.float64)
-    return tuple(
-        np.bincount(place, weights=values, minlength=INTERVALS).astype(np.float64)
-        for values in (busy, busy * served.decoding, busy * served.cache_share, tokens)
+    return (
+        *(seconds_run(served, of, ends) for of in (ones, decoding, served.cache_share)),
+        np.bincount(place, weights=decoding, minlength=INTERVALS).astype(np.float64),
     )
+
+
+def seconds_run(served: ServedRequests, weights: Array, ends: Array) -> Array:
+    """Seconds of passes times their ``weights`` [S] on intervals with ``ends`` [n], the first from
+    0: of a pass that goes on beyond one, what is left of it counts in the next."""
+    begin = served.start_seconds
+    return _left(begin, weights, ends) - _left(begin + served.pass_seconds, weights, ends)
+
+
+def _left(since: Array, weights: Array, ends: Array) -> Array:
+    """Seconds of each interval [n] after ``since`` [S], times ``weights`` [S], summed."""
+    width, count = float(ends[0]), len(ends)
+    since = np.clip(since, 0.0, float(ends[-1]))
+    place = np.minimum((since // width).astype(np.int64), count - 1)
+    rest = np.maximum(ends[place] - since, 0.0)
+    own, whole = (
+        np.bincount(place, weights=values, minlength=count) for values in (weights * rest, weights)
+    )
+    return np.asarray(own + width * (np.cumsum(whole) - whole), dtype=np.float64)
 
 
 def _first_tokens(served: ServedRequests, width: float) -> Array:

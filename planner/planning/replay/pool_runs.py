@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from planner.planning.plan.record import LayoutInfo
 from planner.planning.replay.deployment import Replayed
-from planner.planning.replay.over_time import INTERVALS, interval_ends
+from planner.planning.replay.over_time import interval_ends, seconds_run
 from planner.planning.replay.pools import ReplayedPools
 from planner.planning.replay.record import PoolRun, PoolsRun
 from planner.requests.stream import RequestStream
@@ -55,7 +55,6 @@ def _run_of_pool(
     [s]; Little's law makes numbers of them."""
     seconds, layout = float(ends[-1]), where.layout
     busy, in_use = _shares(served, cache, ends, where.replicas)
-    spent = float(served.pass_seconds.sum()) / (seconds * where.replicas)
     return PoolRun(
         where.plan.model.question.device.id,
         where.replicas,
@@ -63,7 +62,7 @@ def _run_of_pool(
         where.rules.max_sequences,
         where.rules.token_budget,
         where.rules.cache_tokens,
-        min(spent, 1.0),
+        float(busy.mean()),
         float(in_use.mean()),
         float(cache.max(initial=0.0)),
         float(np.nansum(waits)) / seconds,
@@ -74,12 +73,10 @@ def _run_of_pool(
 
 
 def _shares(served: ServedRequests, share: Array, ends: Array, workers: int) -> tuple[Array, Array]:
-    """(share of the time in which workers run, share of the cache in use then) [n] by the interval
-    that passes begin in; a worker that idles holds nothing."""
-    width = float(ends[0])
-    place = np.clip((served.start_seconds // width).astype(np.int64), 0, INTERVALS - 1)
-    spent, held = (
-        np.bincount(place, weights=weights, minlength=INTERVALS) / (width * workers)
-        for weights in (served.pass_seconds, served.pass_seconds * share)
-    )
-    return np.minimum(spent, 1.0), np.minimum(held, 1.0)
+    """(share of the time in which workers run, share of the cache in use then) [n] by interval; a
+    worker that idles holds nothing."""
+    whole = float(ends[0]) * workers
+    ran = seconds_run(served, np.ones(len(share)), ends)
+    held = seconds_run(served, share, ends)
+    # By rounding a pool that never rests may be a last bit above.
+    return np.minimum(ran / whole, 1.0), np.minimum(held / whole, 1.0)

@@ -88,3 +88,26 @@ def test_over_time_adds_up() -> None:
     assert np.mean(line.decoding) == pytest.approx(0.8, rel=0.02)
     known = [value for value in line.ttft_seconds if value is not None]
     assert known == pytest.approx([0.2] * len(known))
+
+
+def test_a_pass_counts_in_each_interval_that_it_runs_in() -> None:
+    """Passes of 0.9 s without a break on intervals of 1 s: two begin in some, yet only so many
+    sequences run as one pass has."""
+    count = 130
+    start = 0.9 * np.arange(count)
+    last = np.full(count, start[-1] + 0.9)
+    last[-1] = float(INTERVALS)
+    served = served_of(
+        first_seconds=start + 0.9,
+        last_seconds=last,
+        scheduled_seconds=start,
+        start_seconds=start,
+        pass_seconds=np.full(count, 0.9),
+        decoding=np.full(count, 256),
+        cache_share=np.full(count, 0.5),
+    )
+    line = over_time(stream_of(start.tolist()), served)
+    busy = round(count * 0.9)
+    assert line.decoding[:busy] == pytest.approx([256.0] * busy)
+    assert line.decoding[busy:] == pytest.approx([0.0] * (INTERVALS - busy), abs=1e-9)
+    assert line.cache_share[:busy] == pytest.approx([0.5] * busy)
