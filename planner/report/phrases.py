@@ -23,6 +23,7 @@ OF_A_CPU = {"zh": {"显存": "内存"}}
 KEYED = (
     ("scales of ", "assumptions.scales_of"),
     ("baseline ", "assumptions.baseline"),
+    ("replay of ", "assumptions.replay_of"),
     ("kernel of ", "assumptions.kernel_of_x_group"),
     ("kernel of ", "assumptions.kernel_of"),
     ("loss basis of ", "assumptions.loss_basis_of"),

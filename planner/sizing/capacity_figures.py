@@ -113,15 +113,17 @@ def _reason(
 
 
 def replica_plan(deployable: Deployable) -> Plan:
-    """The plan of one replica, which admits as many requests as its caches hold: the queues are
-    those of that engine. Memory is that of the batch with the best rate within the limits."""
+    """The plan of one replica, which admits as many requests as it is sized with, at most those
+    that fit at their full length, which all that reads the plan asks for. Memory is that of the
+    batch with the best rate within the limits."""
     result = deployable.rival.result
     space = deployable.space
     made = assemble(replace(result, space=space, candidate=deployable.candidate, grid=space))
-    layout = deployable.layout
+    layout, held = deployable.layout, made.capacity.max_concurrency_at_requests
+    slots = deployable.slots * layout.dp
     return replace(
         made,
         device=replace(made.device, count=layout.ranks),
         layout=replace(made.layout, replicas=1),
-        workload=replace(made.workload, batch=deployable.slots * layout.dp),
+        workload=replace(made.workload, batch=min(slots, held or slots)),
     )

@@ -102,12 +102,14 @@ class SimulatedTimes:
 @cached_record
 class ReplayCheck:
     """What the engine's scheduler says of the answer: over ``requests`` that were counted the
-    formula's time is ``off`` the replay's, a share by TTFT, TPOT and E2E; ``replaced``: times are
-    the replay's."""
+    formula's time is ``off`` the replay's, a share by TTFT, TPOT and E2E (−1: its queue grows).
+    ``replaced``: times are the replay's; ``kept``: what is told keeps the limits, else no number
+    of replicas that was replayed does."""
 
     requests: int
     off: Mapping[str, float]
     replaced: bool
+    kept: bool = True
 
     @property
     def most(self) -> float:

@@ -50,6 +50,11 @@ class RequestMix:
     kinds: tuple[RequestKind, ...]
 
     @property
+    def of_one_length(self) -> bool:
+        """Whether all requests are alike."""
+        return len(self.kinds) == 1
+
+    @property
     def mean_isl(self) -> float:
         """Prompt tokens of a request."""
         return sum(kind.share * kind.isl for kind in self.kinds)

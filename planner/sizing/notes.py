@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.messages.message import Note, message
+from planner.messages.message import Message, Note, message
 from planner.planning.question.prices import price_source
 from planner.planning.question.question import Question
 from planner.planning.serving.notes import host_time_message, prompt_host_message, scheduler_message
@@ -14,6 +14,7 @@ from planner.sizing.level import DRAWN
 from planner.sizing.options import SizedDeployable
 from planner.throughput.engine_policy import engine_policy
 
+REPLAY_KEY = "replay"
 OF_A_PLAN = ("asked", "devices")
 """Notes of the question that are about the search of one plan."""
 
@@ -26,7 +27,7 @@ def capacity_notes(
     deployable = best.deployable
     return (
         *_queue_notes(deployable, router),
-        replay_note(check),
+        *replay_notes(check),
         *_scheduler_notes(deployable),
         *_month_notes(),
         *_stage_notes(deployable),
@@ -57,15 +58,40 @@ def _queue_notes(deployable: Deployable, router: str) -> Iterator[Note]:
     )
 
 
-def replay_note(check: ReplayCheck | None, of: str = "") -> Note:
-    """Whether the figures are the formulas' or a replay's, and how far both are apart."""
-    key = f"replay of {of}" if of else "replay"
+def replay_notes(check: ReplayCheck | None) -> Iterator[Note]:
+    """Whose figures are told, and what that does to the devices at both ends of the interval."""
     if check is None:
-        words = message("capacity.not_replayed")
+        words: Message = message("capacity.too_many_to_replay")
+    elif not check.kept:
+        words = message("capacity.no_replay_keeps")
     else:
-        name = "capacity.replay_stands_in" if check.replaced else "capacity.replay_agrees"
-        words = message(name, requests=check.requests, off=f"{check.most:+.0%}")
-    return Note(key, words, message("capacity.replay_by_scheduler"))
+        words = _apart(check)
+    yield Note(REPLAY_KEY, words, message("capacity.replay_by_scheduler"))
+    if check is not None and check.replaced:
+        yield Note(
+            "devices at the ends",
+            message("capacity.ends_scaled"),
+            message("capacity.ends_not_replayed"),
+        )
+
+
+def pool_replay_note(check: ReplayCheck | None, of: str, *, of_one_length: bool) -> Note:
+    """Whose times of a pool are told; how many replicas it has follows from the formulas."""
+    if not of_one_length:
+        words: Message = message("capacity.lengths_not_replayed")
+    elif check is None:
+        words = message("capacity.too_many_to_replay")
+    elif check.kept:
+        words = _apart(check)
+    else:
+        words = message("capacity.pool_misses", off=f"{check.most:+.0%}")
+    return Note(f"replay of {of}", words, message("capacity.replay_by_scheduler"))
+
+
+def _apart(check: ReplayCheck) -> Message:
+    """How far formulas and replay are apart, and which of them is told."""
+    name = "capacity.replay_stands_in" if check.replaced else "capacity.replay_agrees"
+    return message(name, requests=check.requests, off=f"{check.most:+.0%}")
 
 
 def _scheduler_notes(deployable: Deployable) -> Iterator[Note]:

@@ -7,11 +7,12 @@ at percentiles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from planner.base.errors import InputError
 from planner.messages.message import message
+from planner.planning.answer.assumptions import LOOP_KEYS
 from planner.planning.answer.recommend import layout_text, verdict_kind
 from planner.planning.answer.recommend_text import made_text, serve_text, value_text
 from planner.planning.choose.option import Option
@@ -25,7 +26,7 @@ from planner.planning.plan.open_arrivals import (
     TimesAtPercentile,
 )
 from planner.planning.plan.recommendation import NextLossStep, OtherPlan, Recommendation
-from planner.planning.plan.record import Estimate, PerformanceInfo, Plan
+from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo, Plan
 from planner.planning.question.declaring import Default
 from planner.planning.question.defaults import TPOT_NOTE, TPOT_SECONDS
 from planner.planning.question.input import QuestionInput
@@ -43,6 +44,8 @@ PERCENTILE = 90.0
 JOULES_A_KWH = 3.6e6
 CLOSED = ("batch", "concurrency", "scenario", "reuse", "host", "anchor")
 """What is asked of a closed loop, or of one deployment: none of it is sized for a rate."""
+COST_KEYS = ("price", "energy")
+"""Assumptions whose values tell what tokens cost and draw in a closed loop."""
 
 
 def plan_at_rate(inputs: QuestionInput, flags: PoolFlags, rate: float) -> Plan:
@@ -101,18 +104,35 @@ def _check(inputs: QuestionInput, flags: PoolFlags) -> None:
 def _plan_of(sized: SizedAnswer) -> Plan:
     """The plan of all replicas, at the rate."""
     capacity, one = sized.capacity, sized.capacity.replica
-    # An engine admits more than fit at their full length, which the other verbs ask for.
-    held = one.capacity.max_concurrency_at_requests
     return replace(
         one,
         objective="cost",
         device=replace(one.device, count=capacity.devices),
         layout=replace(one.layout, replicas=capacity.replicas),
-        workload=replace(one.workload, batch=min(one.workload.batch, held or one.workload.batch)),
         performance=_performance(capacity, one),
         recommendation=_recommendation(sized),
         open_arrivals=_arrivals(capacity),
+        assumptions=_assumptions(capacity),
     )
+
+
+def _assumptions(capacity: Capacity) -> tuple[Assumption, ...]:
+    """Those of the plan, but for what is of a closed loop; what its devices cost and draw as the
+    rate has it; then how the rate is served."""
+    of_rate = {item.key: item for item in capacity.assumptions}
+    own = [item for item in capacity.replica.assumptions if item.key not in LOOP_KEYS]
+    known = {item.key for item in own}
+    return (
+        *(_at_rate(item, of_rate) for item in own),
+        *(item for item in capacity.assumptions if item.key not in known),
+    )
+
+
+def _at_rate(item: Assumption, of_rate: Mapping[str, Assumption]) -> Assumption:
+    """An assumption of a plan with the figures of the rate, where it has any."""
+    if item.key not in COST_KEYS or item.key not in of_rate:
+        return item
+    return replace(item, value=of_rate[item.key].value)
 
 
 def _arrivals(capacity: Capacity) -> OpenArrivals:

@@ -218,15 +218,19 @@ def replayed_layouts(
 ) -> tuple[tuple[SizedDeployable, ...], ReplayCheck | None]:
     """``layouts`` (the best by the formulas first) once those that decide are replayed, the best
     first, and what its replay says of it; None where none was made. Those that no number of
-    replicas serves by their replays are left out, as long as one is left."""
+    replicas serves by their replays are left out; where that leaves none, all stay as the formulas
+    have them, and it is said."""
     done: list[tuple[SizedDeployable, ReplayCheck | None]] = []
+    missed: list[ReplayCheck | None] = []
     rest = list(layouts)
     while rest and (not done or rest[0].devices < min(one.devices for one, _ in done)):
-        found = _replayed(rest.pop(0), level)
-        if found is not None:
-            done.append(found)
+        found, check = _replayed(rest.pop(0), level)
+        if found is None:
+            missed.append(check)
+        else:
+            done.append((found, check))
     if not done:
-        return tuple(layouts), None
+        return tuple(layouts), missed[0]
     done.sort(key=lambda row: row[0].devices)
     return (*(one for one, _ in done), *rest), done[0][1]
 
@@ -260,11 +264,15 @@ def checked_times(
         return plain, None
     group = ReplayedGroup(deployable, rate, router)
     ratio = group.play(replicas)
-    times = None if ratio is None else group.within(replicas, level)
-    if ratio is None or times is None:
+    if ratio is None:
         return plain, None
+    times = group.within(replicas, level)
     check = _check(ratio, plain, times, level)
-    return (times if check.replaced else plain), check
+    if times is None:
+        return plain, replace(check, replaced=False, kept=False)
+    if not check.replaced:
+        return plain, check
+    return times, replace(check, kept=level.keeps(times))
 
 
 def _check(
@@ -279,9 +287,9 @@ def _check(
 
 def _replayed(
     sized: SizedDeployable, level: ServiceLevel
-) -> tuple[SizedDeployable, ReplayCheck | None] | None:
-    """``sized`` with the figures of its replay where the formulas are beyond; None where no number
-    of replicas that was tried keeps the level."""
+) -> tuple[SizedDeployable | None, ReplayCheck | None]:
+    """``sized`` with the figures of its replay where the formulas are beyond, None where no number
+    of replicas that was tried keeps the level; and what its replay says."""
     group = ReplayedGroup(sized.deployable, sized.group.rate, sized.group.router)
     ratio = group.play(sized.replicas)
     if ratio is None:
@@ -293,7 +301,7 @@ def _replayed(
     group.kept = _fewest(group, sized.replicas, level, fewer=late)
     times = None if group.kept is None else group.within(group.kept, level)
     if group.kept is None or times is None:
-        return None
+        return None, replace(check, replaced=False, kept=False)
     return replace(sized, group=group, replicas=group.kept, times=times), check
 
 

@@ -152,3 +152,29 @@ def test_the_answer_tells_the_rate_and_percentiles(lang: str) -> None:
     assert all(percentile in text for percentile in ("p50", "p90", "p99"))
     assert ("20 requests/s" if lang == "en" else "20 请求/s") in text
     assert ("Poisson" if lang == "en" else "泊松") in text
+
+
+def test_its_assumptions_are_those_of_the_rate() -> None:
+    notes = {item.key: item for item in rate_plan().assumptions}
+    assert not notes.keys() & {"prefill interruption", "queueing", "request time"}
+    assert "arrivals" in notes
+    assert "token" not in notes["price"].value
+    assert notes["replay"] in capacity().assumptions
+
+
+def test_whose_times_are_told_is_told() -> None:
+    plan = planner.plan(
+        "qwen3-30b-a3b",
+        "h200-sxm",
+        rate=29.0,
+        tp=1,
+        dp=4,
+        ep=4,
+        isl=1000,
+        osl=250,
+        kv="bf16",
+        schemes=["bf16"],
+        engine="vllm",
+        tpot_seconds=0.02,
+    )
+    assert "times replayed through the scheduler (formulas -" in " ".join(plan_text(plan).split())

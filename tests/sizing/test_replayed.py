@@ -162,3 +162,30 @@ def test_answers_of_one_token_have_no_pace_to_replay() -> None:
     assert 0.0 < found.tpot_seconds.value < 0.1
     assert found.e2e_seconds is not None
     assert found.e2e_seconds.value == pytest.approx(found.ttft_seconds.value)
+
+
+def test_where_no_replay_keeps_the_limits_the_formulas_stand_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One replay alone, of as many as the formulas count, which are too few."""
+    monkeypatch.setattr(replayed, "MOST_REPLAYS", 1)
+    found = planner.capacity(**RANKS, rate=29.0, tpot_seconds=0.02)
+    assert found.replay is not None
+    assert (found.replay.replaced, found.replay.kept) == (False, False)
+    assert found.devices < of_ranks().devices
+    (note,) = [item for item in found.assumptions if item.key == "replay"]
+    assert "none keeps the limits" in note.value
+    assert "no replay keeps the limits" in " ".join(str(found).split())
+
+
+def test_devices_at_the_ends_are_said_to_be_scaled() -> None:
+    assert [item.key for item in of_ranks().assumptions].count("devices at the ends") == 1
+    keys = [item.key for item in planner.capacity(**DENSE, rate=1.2, tpot_seconds=0.02).assumptions]
+    assert "devices at the ends" not in keys
+
+
+def test_the_plan_of_a_replica_asks_for_no_more_than_fit() -> None:
+    for found in (of_ranks(), planner.capacity(**DENSE, rate=1.2, tpot_seconds=0.02)):
+        held = found.replica.capacity.max_concurrency_at_requests
+        assert held is not None
+        assert found.replica.workload.batch <= held

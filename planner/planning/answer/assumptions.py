@@ -30,6 +30,10 @@ from planner.throughput.cpu_host import host_source
 from planner.throughput.recurrent import APPROXIMATED
 from planner.throughput.torch_cpu import cpu_host_rules, emulated
 
+INTERRUPTION, QUEUEING = "prefill interruption", "queueing"
+LOOP_KEYS = (INTERRUPTION, QUEUEING, REQUEST_TIME)
+"""Assumptions of a closed loop whose workers read prompts and decode."""
+
 
 def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note, ...]:
     """What was taken for granted, each with its reason; user input first."""
@@ -185,12 +189,12 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Note]:
         *measured_elsewhere(model, priced),
         *engine_notes(model, priced),
         Note(
-            "prefill interruption",
+            INTERRUPTION,
             message("assumptions.of_tpot", interruption=format_seconds(priced.interruption)),
             message("assumptions.every_answer_that_ends_lets"),
         ),
         Note(
-            "queueing",
+            QUEUEING,
             message("assumptions.of_ttft", queue=format_seconds(priced.queue)),
             message(
                 "assumptions.rank_reads_prompts_for_of", utilisation=f"{priced.utilisation:.0%}"

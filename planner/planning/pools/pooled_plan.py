@@ -9,7 +9,7 @@ import numpy as np
 from planner.base.units import format_bytes, format_seconds
 from planner.messages.message import Note, Text, message
 from planner.planning.answer.assemble import assemble
-from planner.planning.answer.assumptions import request_note
+from planner.planning.answer.assumptions import LOOP_KEYS, request_note
 from planner.planning.answer.modes import KEY
 from planner.planning.answer.recommend_text import in_ten, signed
 from planner.planning.choose.chances import interval
@@ -56,7 +56,6 @@ from planner.planning.price.price import cached_loss
 from planner.planning.price.served_sigmas import Shares, first_share
 from planner.planning.price.served_sigmas import interval as interval80
 from planner.planning.question.question import Question
-from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.grid_search import SearchResult, shown_gap
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.space.losses import saturated_loss
@@ -64,9 +63,6 @@ from planner.planning.space.printed_loss import quality
 from planner.throughput.energy import usd_per_million_tokens
 from planner.throughput.pool_rates import MOST_BUSY
 from planner.throughput.pools import PooledLoop
-
-AGGREGATED_KEYS = ("prefill interruption", "queueing", REQUEST_TIME)
-"""Assumptions of workers that do both."""
 
 
 def pooled_plan(
@@ -363,7 +359,7 @@ def _assumptions(
 ) -> tuple[Assumption, ...]:
     """What was taken for granted: the question's own, and what is of pools."""
     limits = () if base is None else tuple(a for a in base.assumptions if a.key == "max-loss")
-    kept = tuple(a for a in own.assumptions if a.key not in AGGREGATED_KEYS)
+    kept = tuple(a for a in own.assumptions if a.key not in LOOP_KEYS)
     over = pools.transfer
     more = [
         Note(KEY, "disaggregated", pools.why),

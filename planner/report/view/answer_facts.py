@@ -9,7 +9,13 @@ from collections.abc import Iterator, Sequence
 from planner.messages.message import Message, Note
 from planner.planning.answer.choice_notes import UNLIMITED_KEY
 from planner.planning.plan.evidence import Evidence
-from planner.planning.plan.record import Assumption, LayoutInfo, OpenArrivals, Plan
+from planner.planning.plan.record import (
+    Assumption,
+    LayoutInfo,
+    OpenArrivals,
+    Plan,
+    WorkloadInfo,
+)
 from planner.planning.question.given_values import (
     DROPPED_KEY,
     TPOT_KEY,
@@ -193,18 +199,10 @@ def assumed_text(t: Phrases, plan: Plan, shorter: int = 0) -> str:
 
 
 def _assumed(t: Phrases, plan: Plan, shorter: int) -> Iterator[str]:
-    work = plan.workload
-    hits = t("plan.hits", share=f"{100 * work.prefix_hit_rate:.3g}") if work.prefix_hit_rate else ""
-    yield t(
-        "plan.requests",
-        isl=f"{work.isl:,}",
-        osl=f"{work.osl:,}",
-        preset=t("plan.preset", name=work.preset) if work.preset else "",
-        window=f"{work.context_tokens:,}",
-        hits=hits,
-    )
+    yield requests_text(t, plan.workload)
     if plan.open_arrivals is not None:
         yield from _arrivals(t, plan.device.count, plan.open_arrivals)
+        yield from replayed_text(t, plan.assumptions)
     defaults = t("answer.comma").join(_defaults(t, plan))
     if defaults:
         yield t("plan.defaults", listed=defaults)
@@ -212,6 +210,35 @@ def _assumed(t: Phrases, plan: Plan, shorter: int) -> Iterator[str]:
     yield from _measured_here(t, plan)
     basis = plan.performance.tpot_seconds.basis
     yield t("plan.ranges", basis=t.texts.get(f"basis.{basis}", basis))
+
+
+def requests_text(t: Phrases, work: WorkloadInfo) -> str:
+    """Lengths of the requests, of what kind they are, and what of a prompt is cached."""
+    hits = t("plan.hits", share=f"{100 * work.prefix_hit_rate:.3g}") if work.prefix_hit_rate else ""
+    return t(
+        "plan.requests",
+        isl=f"{work.isl:,}",
+        osl=f"{work.osl:,}",
+        preset=t("plan.preset", name=work.preset) if work.preset else "",
+        window=f"{work.context_tokens:,}",
+        hits=hits,
+    )
+
+
+REPLAYED = {
+    "capacity.replay_stands_in": "plan.replayed",
+    "capacity.no_replay_keeps": "plan.no_replay_keeps",
+}
+"""What is said of a replay that decided something, and the text."""
+
+
+def replayed_text(t: Phrases, assumptions: Sequence[Assumption]) -> Iterator[str]:
+    """That times are those of a replay, and by how much formulas differ; or that no replay keeps
+    the limits. Nothing where both agree."""
+    for item in assumptions:
+        if isinstance(item.value, Message) and item.value.id in REPLAYED:
+            off = str(dict(item.value.values).get("off", "")).replace("%", " %")
+            yield t(REPLAYED[item.value.id], off=off)
 
 
 def _arrivals(t: Phrases, devices: int, arrivals: OpenArrivals) -> Iterator[str]:

@@ -23,6 +23,8 @@ from planner.report.view.answer_facts import (
     listed,
     loss_text,
     names_read,
+    replayed_text,
+    requests_text,
 )
 from planner.report.view.capacity_options import (
     MOST_ROWS,
@@ -197,17 +199,9 @@ def _setup(t: Phrases, own: Phrases, capacity: Capacity) -> str:
 
 def _assumed(t: Phrases, own: Phrases, capacity: Capacity) -> Iterator[str]:
     """Requests, arrivals, prices, defaults that move the answer, names as they were read."""
-    share = f"{100 * capacity.prefix_hit_rate:.3g}"
-    yield own(
-        "text.requests",
-        isl=f"{capacity.isl:,}",
-        osl=f"{capacity.osl:,}",
-        preset=t("plan.preset", name=capacity.preset) if capacity.preset else "",
-        hits=t("plan.hits", share=share) if capacity.prefix_hit_rate else "",
-    )
+    yield requests_text(t, capacity.replica.workload)
     yield own("text.arrivals", router=word(t, "router", capacity.router))
-    if capacity.replay is not None and capacity.replay.replaced:
-        yield own("text.replayed", off=f"{100 * capacity.replay.most:+.0f} %")
+    yield from replayed_text(t, capacity.assumptions)
     every = (capacity, *(other.capacity for other in capacity.others))
     prices = [text for one in every for text in _price(own, one)]
     if prices:

@@ -75,7 +75,11 @@ def _facts(t: Phrases, fleet: Fleet) -> Iterator[Fact]:
 
 
 def _risks(t: Phrases, fleet: Fleet) -> Iterator[str]:
-    """Limits that are not kept for sure, the least sure first."""
+    """Limits that a replay misses on as many replicas as formulas count, then those that are not
+    kept for sure, the least sure first."""
+    missed = [pool for pool in fleet.pools if pool.replay is not None and not pool.replay.kept]
+    if missed:
+        yield t("risk.replayed", names=_named(t, missed))
     risks = sorted(limit_shares(fleet), key=lambda share: share.kept)
     shown = [share for share in risks if share.kept < SURE]
     least = f"{100 * SURE:.0f} %"
@@ -182,6 +186,9 @@ def _search(t: Phrases, fleet: Fleet) -> str:
 
 def _assumed(t: Phrases, fleet: Fleet) -> Iterator[str]:
     yield t("text.arrivals", router=word(t, "router", fleet.router))
+    replayed = sum(pool.replay is not None and pool.replay.replaced for pool in fleet.pools)
+    if replayed:
+        yield t("text.replayed", n=replayed, all=len(fleet.pools))
     yield t("text.interval")
 
 

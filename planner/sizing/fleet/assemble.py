@@ -23,7 +23,7 @@ from planner.sizing.fleet.fleet_record import (
 )
 from planner.sizing.fleet.problem import FleetChoice, FleetProblem, devices_used, served_rates
 from planner.sizing.fleet.question import FleetKind, FleetMember, FleetQuestion
-from planner.sizing.notes import replay_note
+from planner.sizing.notes import pool_replay_note
 from planner.sizing.percentile_intervals import chance_kept, percentile_estimates
 from planner.sizing.replayed import checked_times
 
@@ -118,7 +118,7 @@ def _pool(
     deployable, level = candidate.deployable, member.level
     standing = candidate.standing.rate(rate)
     times, check = checked_times(
-        deployable, standing, replicas, router, level, replayable=len(member.mix.kinds) == 1
+        deployable, standing, replicas, router, level, replayable=member.mix.of_one_length
     )
     sigma = deployable.sigmas(max(times.in_flight, 1.0)).tpot
     low, high = (
@@ -240,8 +240,10 @@ def marginal_value(
 def fleet_notes(a: FleetAssignment, pools: Sequence[FleetPool]) -> Iterator[Note]:
     """What the answer takes for granted."""
     request = a.question.asked
+    alike = {member.asked.name: member.mix.of_one_length for member in a.question.members}
     for pool in pools:
-        yield replay_note(pool.replay, f"{pool.name}, {pool.device}")
+        of = f"{pool.name}, {pool.device}"
+        yield pool_replay_note(pool.replay, of, of_one_length=alike[pool.name])
     yield Note(
         "arrivals", message("capacity.poisson_divided"), message("capacity.bursts_need_more")
     )
