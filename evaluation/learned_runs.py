@@ -137,12 +137,19 @@ def page(rows: list[Beside], taught: list[Taught], tries: list[dict[str, str]]) 
         )
         for r in rows
     ]
+    kept = [
+        (
+            f"{t.server}, {t.rate:g}/s",
+            *(_three(r) for r in rows if (r.server, r.rate) == (t.server, t.rate)),
+            "none" if t.pair is None else f"{t.pair[0]:.2f}, {t.pair[1]:.2f}",
+        )
+        for t in taught
+    ]
     said = [
         (
             f"{t.server}, {t.rate:g}/s",
             t.requests,
             "not noted" if t.lost is None else f"{t.lost:.1%}",
-            "none" if t.pair is None else f"×{t.pair[0]:.2f}, ×{t.pair[1]:.2f}",
             "; ".join(t.refused) or "kept",
         )
         for t in taught
@@ -156,43 +163,46 @@ def page(rows: list[Beside], taught: list[Taught], tries: list[dict[str, str]]) 
         [
             "# Two engines measured at two rates, before and after `plan learn`",
             "",
-            "SmolLM2-135M on one core of a virtual machine with two (a server's thread on one, the "
-            "client on the other): llama-server b11434 with Q4_1 weights and four slots of 1,024 "
-            "tokens, and vLLM 0.32 for CPUs with BF16 weights, at most eight sequences, without "
-            "graphs and without a prefix cache. `vllm bench serve` asked both, with random prompts "
-            "of 64 tokens and answers of 16, Poisson arrivals. The core's profile is what `plan "
-            "measure` wrote before; other programs ran on both cores throughout, also then. Made "
-            "by `python -m evaluation.learned_runs`.",
+            "SmolLM2-135M on one core of a virtual machine, the client on the other: llama-server "
+            "b11434 with Q4_1 weights and four slots of 1,024 tokens, and vLLM 0.32 for CPUs with "
+            "BF16 weights and at most eight sequences, without graphs and prefix cache. `vllm "
+            "bench serve` sent random prompts of 64 tokens, for answers of 16, as Poisson "
+            "arrivals. The core's profile is an earlier `plan measure`; other programs used both "
+            "cores throughout. Made by `python -m evaluation.learned_runs`.",
             "",
-            f"{inside} of {len(rows)} means lie inside their 80 % interval, which is wide: the "
-            "profile of the core is a short measurement on a busy machine. Of those that the other "
-            f"rate's run speaks for the median error is {before:.0%}, and {behind:.0%} with its "
-            "two factors. The factor on vLLM's prompts is small: its own kernels were not timed "
-            "(torch was not where `plan measure` ran), and the CPU has BF16 tiles (AMX) that the "
-            "profile does not count.",
+            f"{inside} of {len(rows)} means lie inside their 80 % interval, which is wide, as a "
+            "busy machine was measured briefly. Where the other rate's run gives factors, the "
+            f"median error is {before:.0%} without and {behind:.0%} with them. The factor on "
+            "vLLM's prompts is small because its kernels were not timed (`plan measure` found no "
+            "torch) and the profile lacks the CPU's BF16 tiles (AMX).",
             "",
-            "Milliseconds; measured with its standard error; *after*: with the factors of the "
-            "other rate's run, whether it was kept or not.",
+            "Mean times in milliseconds: predicted, measured, predicted with the other run's "
+            "factors. The last column has the factors that a run gives, on steps and on prompts, "
+            "whether it is kept or not.",
             "",
-            *table(
-                ("run", "mean", "predicted", "80 %", "measured", "ratio", "after", "ratio"),
-                means,
+            *table(("run", *QUANTITIES, "factors"), kept),
+            moved(
+                "learned-runs",
+                "Intervals, errors, ratios",
+                table(
+                    (
+                        "run",
+                        "mean",
+                        "predicted",
+                        "80 %",
+                        "measured",
+                        "ratio",
+                        "after",
+                        "ratio after",
+                    ),
+                    means,
+                ),
             ),
-            "",
-            "## What each run says",
-            "",
-            "Lost: the share of the time in which the server's thread was ready and another had "
-            "its core, where the client noted it. A run that is not kept is compared alone; its "
-            "factors stand here to show what would have been learned.",
-            "",
-            *table(("run", "requests", "lost", "steps, prompts"), [row[:4] for row in said]),
-            "",
             moved(
                 "learned-runs-refused",
                 "Why each is not kept",
-                table(("run", "plan learn"), [(row[0], row[4]) for row in said]),
+                table(("run", "requests", "lost", "plan learn"), said),
             ),
-            "",
             moved(
                 "learned-runs-tries",
                 "Every try, of which the one of the shortest mean E2E is above",
@@ -201,6 +211,12 @@ def page(rows: list[Beside], taught: list[Taught], tries: list[dict[str, str]]) 
             "",
         ]
     )
+
+
+def _three(row: Beside) -> str:
+    """Predicted, measured, predicted with the factors of the other rate's run [ms]."""
+    after = "–" if row.after is None else f"{row.after * 1e3:.1f}"
+    return f"{row.forecast.value * 1e3:.1f}, {row.measured * 1e3:.1f}, {after}"
 
 
 def _error(ratios: list[float]) -> float:

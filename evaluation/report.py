@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evaluation.pages import moved, narrow
+from evaluation.pages import moved
 
 Result = dict[str, Any]
 TIER_TARGETS = {"T1": (0.93, 0.82), "T2": (0.94, 0.85)}
@@ -28,11 +28,18 @@ def markdown(whole: Result) -> str:
 
 def brief(whole: Result) -> str:
     """How predictors rank the losses of units; everything else as data."""
-    lines = []
-    for result in whole["models"]:
-        lines += [f"### {result['model']}", "", narrow(rank_lines(result), (0, 1, 2)), ""]
+    models = whole["models"]
+    names = list(dict.fromkeys(name for result in models for name in result["ranks"]))
+    rows: list[tuple[Any, ...]] = [(name, *(_ranks(r, name) for r in models)) for name in names]
+    head = ("predictor", *(f"{r['model']}: pooled, within" for r in models))
     every = moved("quality-small-models", "Everything measured on the two models", markdown(whole))
-    return "\n".join([*lines, every])
+    return "\n".join([*table(head, rows), every])
+
+
+def _ranks(result: Result, name: str) -> str:
+    """Both ranks of a predictor; none where the model has not been asked by it."""
+    found = result["ranks"].get(name)
+    return f"{found['pooled']:.3f}, {found['within']:.3f}" if found else "–"
 
 
 def model_lines(r: Result) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any
 
 from evaluation.closed_loop.tables import (
@@ -100,31 +99,42 @@ def errors(loops: Sequence[Mapping[str, Any]]) -> str:
         "Before: a prior, for a machine that was only looked at. After: with the profile and the "
         "operator times that the run of the engine's own types left (`plan measure`, `plan "
         "calibrate`). *New* are plans that had no part in what they are predicted with; a file "
-        "that two rounds chose counts once.",
+        "that two rounds chose counts once. Median factors, with the number of figures:",
         "",
-        "| plans | quantity | figures | median factor before | after |",
-        "|---|---|---:|---:|---:|",
     ]
     sides = [[list(figures(loop, when)) for loop in loops] for when in ("before", "after")]
     rounds = list(dict.fromkeys(r.round for side in sides[0] for r in side))
     kinds = [*((f"new, losses from {one}", one, True) for one in rounds), ("of a type", "", False)]
-    for (told, round_, new), quantity in product(kinds, COUNTED):
-        rows = [
-            [
-                r
-                for every in side
-                for r in _plans(every, new=new)
-                if r.quantity == quantity and round_ in ("", r.round)
-            ]
-            for side in sides
-        ]
-        factors = [ratio_error(side) for side in rows]
-        if factors[0] is not None:
-            out.append(
-                f"| {told} | {quantity} | {len(rows[0])} | × {factors[0]:.2f} | "
-                f"{'–' if factors[1] is None else f'× {factors[1]:.2f}'} |"
+    out += [
+        "| quantity | " + " | ".join(told for told, _, _ in kinds) + " |",
+        "|---|" + "---|" * len(kinds),
+    ]
+    for quantity in COUNTED:
+        cells = [
+            _before_after(
+                *(
+                    [
+                        r
+                        for every in side
+                        for r in _plans(every, new=new)
+                        if r.quantity == quantity and round_ in ("", r.round)
+                    ]
+                    for side in sides
+                )
             )
+            for _, round_, new in kinds
+        ]
+        if any(cell != "–" for cell in cells):
+            out.append(f"| {quantity} | " + " | ".join(cells) + " |")
     return "\n".join(out)
+
+
+def _before_after(before: Sequence[Figure], after: Sequence[Figure]) -> str:
+    """Median factors before and after learning, with how many figures they are of."""
+    first, then = ratio_error(before), ratio_error(after)
+    if first is None:
+        return "–"
+    return f"{first:.2f} → {'–' if then is None else f'{then:.2f}'} ({len(before)})"
 
 
 def once(loop: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,8 +30,10 @@ def device_page() -> str:
     parts = [_HEAD]
     for metric, title in _TITLES.items():
         mine = [pair for pair in found if pair[0].metric == metric]
-        every = moved(f"devices-{title.lower()}", "Notes and sources", _table(mine))
-        parts += [f"## {title}\n", narrow(_table(mine), range(6)), "", _sum(mine), every, ""]
+        said = "Notes and sources" if metric == DECODE else "Every row"
+        every = moved(f"devices-{title.lower()}", said, _table(mine))
+        shown = [narrow(_table(mine), range(6)), ""] if metric == DECODE else []
+        parts += [f"## {title}\n", *shown, _sum(mine), every, ""]
     return "\n".join(parts).rstrip() + "\n"
 
 

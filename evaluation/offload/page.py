@@ -52,22 +52,18 @@ def _table(metric: str, rows: Sequence[tuple[Published, Predicted]]) -> str:
         math.fsum(abs(math.log(found.value / row.value)) for row, found in rows) / len(rows)
     )
     lines = [
-        f"## {NAMES[metric]}",
-        "",
         "| engine | model, format | device + host | tokens | published | predicted | error "
         "| host |",
         "|---|---|---|---:|---:|---:|---:|---:|",
     ]
     lines += [_line(row, found) for row, found in rows]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"{len(rows)} rows: median error {_median(errors):.0%}, mean factor "
-            f"×/÷ {factor:.2f}; {inside} inside the interval.",
-            "",
-        ]
+    said = (
+        f"{len(rows)} rows: median error {_median(errors):.0%}, mean factor ×/÷ {factor:.2f}; "
+        f"{inside} inside the interval."
     )
+    if metric == PREFILL:
+        return f"## {NAMES[metric]}\n\n{said}\n{moved('offload-prompts', 'Every row', lines)}\n"
+    return "\n".join([f"## {NAMES[metric]}", "", *lines, "", said, ""])
 
 
 def _line(row: Published, found: Predicted) -> str:

@@ -39,14 +39,12 @@ def summary(runs: Runs) -> str:
 
 
 def failures(runs: Runs) -> str:
-    """How many answers each criterion fails, a column a run."""
-    return table(
-        ("criterion", *runs),
-        [
-            (name, *(str(sum(_fail(rows, name))) for rows in runs.values()))
-            for name in ("refused", *CRITERIA)
-        ],
-    )
+    """How many answers each criterion fails that fails one, a column a run."""
+    counts = [
+        (name, *(sum(_fail(rows, name)) for rows in runs.values()))
+        for name in ("refused", *CRITERIA)
+    ]
+    return table(("criterion", *runs), [tuple(map(str, row)) for row in counts if any(row[1:])])
 
 
 def failing(rows: Sequence[Row]) -> str:

@@ -176,7 +176,7 @@ def test_the_page_tells_beaten_plans_gains_of_learning_and_what_is_missing() -> 
     assert "* **installing vllm**: no network" in text
     assert "Beaten in bytes, loss and time together: plan ≤ Q4_K_M by Q4_K_M." in text
     assert "20 [10, 40] / **80**" in text
-    assert "| decode_seconds | 1 | × 4.00 | × 1.07 |" in text
+    assert "4.00 → 1.07 (1)" in text
     assert "11 of 12 figures before" in text
     assert "12 of 12 after" in text
     assert "* T0, ≤ Q4_K_M: ggml-q4_k 30" in text

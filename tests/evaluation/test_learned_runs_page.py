@@ -48,6 +48,6 @@ def test_the_page_tells_both_ratios_and_the_refusal() -> None:
     text = page(rows, taught, [{"run": "vllm, 2/s", "lost": "25%"}])
     assert "1 of 2 means lie inside" in text
     assert "| vllm, 2/s | TPOT | 10.0 | 8.0–20 | 15.0 ± 3% | 1.50 | 12.0 | 1.25 |" in text
-    assert "is 50%, and 25% with" in text
-    assert "×1.50, ×0.90" in text
+    assert "is 50% without and 25% with them" in text
+    assert "| vllm, 2/s | 10.0, 15.0, 12.0 | 1.50, 0.90 |" in text
     assert "others took 25%" in text
