@@ -14,9 +14,12 @@ from planner.planning.search.served_batch import WORTH, ServedCandidate
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel
+from planner.planning.space.printed_loss import equal_up_to
 
 RULE_KEY, UNLIMITED_KEY = "decision rule", "without the default tpot-ms"
 """Assumptions that tell what counts as a gain, and what the default limit on TPOT costs."""
+ABOVE_KEY = "above max-loss"
+"""The assumption that tells of a published deployment that loses more than the default limit."""
 
 
 def rule_note(choice: Selection) -> Note:
@@ -79,18 +82,22 @@ def unlimited_note(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:
 
 
 def band_note(model: CostModel, priced: Priced) -> tuple[Note, ...]:
-    """That the loss is above its limit, inside the band; nothing where it is not."""
+    """That the loss is above its limit: inside the band, or of a published deployment, which goes
+    before a default; nothing where it is not above."""
     limit = loss_limit(model)
     if limit is None or priced.loss <= limit * (1 + TOLERANCE):
         return ()
+    inside = priced.loss <= equal_up_to(model, limit) * (1 + TOLERANCE)
     return (
         Note(
-            BAND_KEY,
+            BAND_KEY if inside else ABOVE_KEY,
             message(
                 "assumptions.loss_for_limit_of",
                 a=f"{saturated_loss(model, priced.loss):.3g}",
                 b=f"{saturated_loss(model, limit):.3g}",
             ),
-            band_reason(model, limit),
+            band_reason(model, limit)
+            if inside
+            else message("assumptions.published_goes_before_default_limit"),
         ),
     )

@@ -2,9 +2,9 @@
 
 A row is one repository: the model that it was made of, the names that it gives its files with the
 sizes that the source states, in GiB to 0.1 (``Q4_K_M=4.7``), and how often it was downloaded when
-the source was made. The rows were gathered once (docs/reference/checkpoints.md says how). Rows of a model stand in the order of preference: by container, plain
-repositories before those of variants, ggml.org and the maker first, then unsloth, bartowski, LM
-Studio and mlx-community.
+the source was made. The rows were gathered once (docs/reference/checkpoints.md says how). Rows of a
+model stand in the order of preference: by container, plain repositories before those of variants,
+ggml.org and the maker first, then unsloth, bartowski, LM Studio and mlx-community.
 """
 
 from __future__ import annotations

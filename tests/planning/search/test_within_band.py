@@ -8,6 +8,7 @@ from support.choices import choice_of
 
 import planner
 from planner.base.errors import InfeasibleError
+from planner.planning.answer.choice_notes import ABOVE_KEY
 from planner.planning.plan.record import Plan
 from planner.planning.question.input import QuestionInput
 from planner.planning.search.engine_search import (
@@ -118,3 +119,14 @@ def test_the_limit_is_widened_once() -> None:
 def test_under_quality_and_without_a_limit_nothing_is_widened() -> None:
     assert with_loss_band(QuestionInput(*ASKED, objective="quality", **NARROW).questions()) == ()
     assert with_loss_band(QuestionInput(*ASKED, max_loss="none", **NARROW).questions()) == ()
+
+
+def test_a_published_deployment_above_the_default_limit_is_no_loss_inside_its_band() -> None:
+    found = planner.plan("qwen3-8b", "rtx-3060-12gb")
+    (told,) = (a for a in found.assumptions if a.key == ABOVE_KEY)
+    assert not notes(found) & {BAND_KEY, FLOOR_KEY}
+    assert "published deployment" in told.reason
+    limit = float(str(told.value).rpartition(" ")[2])
+    assert found.quality.loss > 5 * limit
+    kept = planner.plan("qwen3-8b", "rtx-3060-12gb", max_loss="int8-w8a8")
+    assert kept.quality.loss <= limit * 1.01
