@@ -39,7 +39,7 @@ _MLX_GROUP = 64
 """What mlx_lm.convert groups by unless it is told otherwise (ml-explore/mlx-lm convert.py)."""
 _MLX_GROUP_BYTES = 4
 """A scale and a bias in 16 bits."""
-_HEADER_BYTES = 43
+_HEADER_BYTES = 39
 """Bytes of a header a token of the vocabulary, where no file with the tokenizer is known: the
 median over :func:`header_bytes`' table."""
 

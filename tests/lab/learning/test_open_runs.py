@@ -1,6 +1,7 @@
 """Runs at a rate are answered by a replay of their requests."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import planner
+from planner.lab.learning import open_runs
 from planner.lab.learning.ask import ServedSubject, explaining, factors, predicted, tells
 from planner.lab.learning.disturbed import disturbances, standard_error
-from planner.lab.learning.open_runs import sent_seconds, streams_of
+from planner.lab.learning.open_runs import _deviation, _wider, sent_seconds, streams_of
 from planner.lab.learning.results.run import MeasuredRun, MeasuredTime, RequestRecords
+from planner.planning.plan.record import Estimate
 from planner.planning.question.input import QuestionInput
-from planner.requests.stream import plain_stream
+from planner.planning.replay.deployment import Replayed
+from planner.planning.replay.runs import Routing, Runs, three_runs
+from planner.requests.stream import RequestStream, plain_stream
+from planner.scheduler.rules import SchedulerRules
 from planner.scheduler.served import ServedRequests
 from tests.lab.learning.results.samples import VLLM
 
@@ -54,6 +60,30 @@ def test_the_replay_of_its_requests_answers_a_run(subject: ServedSubject) -> Non
     assert found.ttft == percentiles.ttft_seconds.mean
     assert found.e2e == percentiles.e2e_seconds.mean
     assert found.output_rate == answer.replay.output_tokens_per_second
+    for name, spread in (("ttft", found.ttft_load), ("tpot", found.tpot_load)):
+        column = answer.requests.columns[f"{name}_seconds"]
+        assert spread == found.load(name) == pytest.approx(column.std() / column.mean())
+
+
+def test_the_server_is_that_of_the_run(
+    subject: ServedSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limits, the client's where that is less, and room for its longest request."""
+    seen: list[SchedulerRules] = []
+
+    def spied(where: Replayed, stream: RequestStream, how: Routing) -> Runs:
+        seen.append(where.rules)
+        return three_runs(where, stream, how)
+
+    monkeypatch.setattr(open_runs, "three_runs", spied)
+    two = RequestRecords((512, 6000), (64, 70), (0.0, 1.0))
+    run = replace(RUN, records=two, max_sequences=3, chunk_tokens=1024)
+    for asked in (run, replace(run, concurrency=9.0), replace(run, concurrency=2.0)):
+        predicted(asked, subject)
+    used = dict.fromkeys(rules.max_sequences for rules in seen)
+    assert list(used) == [3, 2]
+    assert {rules.token_budget for rules in seen} == {1024}
+    assert {rules.context for rules in seen} == {6070}
 
 
 def test_arrivals_are_those_of_the_run() -> None:
@@ -116,6 +146,26 @@ def test_a_client_has_no_more_in_flight_than_it_may(
     assert np.array_equal(sent_seconds(stream, served(ends), None), came)
 
 
+def test_a_rejected_request_leaves_at_once() -> None:
+    ones = np.ones(4, dtype=np.int64)
+    stream = plain_stream(np.arange(4.0), ones, ones)
+    sent = sent_seconds(stream, served([5.0, np.nan, 6.0, 7.0]), 2)
+    assert sent.tolist() == [0.0, 1.0, 2.0, 5.0]
+
+
+def test_an_interval_holds_its_own_errors_and_those_of_the_draw() -> None:
+    """Both as logarithms, which add as squares; 1.2816 deviations reach the end of 80 %."""
+    apart = _deviation([1.0, math.exp(0.3), math.exp(0.6)])
+    assert apart == pytest.approx(0.3)
+    assert _deviation([2.0]) == 0.0
+    sure = Estimate(2.0, 2.0 * math.exp(-0.3), 2.0 * math.exp(0.4), "fitted")
+    assert _wider(sure, 0.0) == sure
+    wide = _wider(sure, apart)
+    assert (wide.value, wide.basis) == (2.0, "fitted")
+    assert math.log(2.0 / wide.low) == pytest.approx(math.hypot(0.3, 1.2816 * 0.3), rel=1e-4)
+    assert math.log(wide.high / 2.0) == pytest.approx(math.hypot(0.4, 1.2816 * 0.3), rel=1e-4)
+
+
 def test_waiting_at_the_client_is_not_its_first_token(subject: ServedSubject) -> None:
     fast = replace(RUN, rate=40.0)
     free, limited = (predicted(replace(fast, concurrency=n), subject) for n in (None, 4.0))
@@ -128,6 +178,16 @@ def test_draws_widen_the_interval_and_end_what_is_learned(subject: ServedSubject
     drawn = predicted(RUN, subject)
     known = predicted(replace(RUN, records=requests_every(120, 0.25)), subject)
     assert drawn.ttft_draws > known.ttft_draws == known.tpot_draws == 0
+    assert (drawn.draws("ttft"), drawn.draws("tpot")) == (drawn.ttft_draws, drawn.tpot_draws)
+    means: dict[str, list[float]] = {"ttft": [], "tpot": []}
+    for stream in streams_of(RUN, 512, 64):
+        times = planner.replay(
+            MODEL, DEVICE, trace=stream, engine=ENGINE, tp=1, devices=1, kv="bf16", no_learned=True
+        ).replay.percentiles
+        means["ttft"].append(times.ttft_seconds.mean.value)
+        means["tpot"].append(times.tpot_seconds.mean.value)
+    for name, of_draws in means.items():
+        assert drawn.draws(name) == pytest.approx(np.log(of_draws).std(ddof=1))
     measured = MeasuredTime(0.03, 0.01, 120)
     assert tells(replace(RUN, ttft=measured), known, "ttft")
     assert not tells(RUN, known, "ttft")

@@ -8,14 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from planner.lab.validation import e2e_published
+from planner.lab.validation import e2e_published, open_rates
 from planner.lab.validation.open_rates import FACTORS, RateRun, at_factor, factor_of_others
 from planner.lab.validation.open_runs import OPEN, OpenServer, OpenStage, replayed_stage
 from planner.lab.validation.parallelism import Shape
 from planner.lab.validation.records import Outcome
 from planner.lab.validation.served import Deployed
 from planner.planning.price.recipe import SchemeSet
-from planner.planning.replay.runs import Routing, served
+from planner.planning.replay.deployment import Replayed
+from planner.planning.replay.runs import Routing, Runs, served, three_runs
+from planner.requests.stream import RequestStream
 from planner.throughput.engine_policy import host_class
 
 ROW = {
@@ -114,6 +116,32 @@ def test_a_class_of_hosts_is_read_off_other_models_of_the_class() -> None:
         server = run_of("qwen3-4b", 1.0, "h100-sxm")
         assert factor_of_others(mine, [mine, other, server]) == factor
     assert factor_of_others(mine, [mine, run_of("qwen3-4b", None)]) is None
+
+
+@pytest.mark.parametrize(("other_ms", "factor"), [(0.1, 0.0), (900.0, 1.0)])
+def test_a_row_is_predicted_with_the_class_that_other_models_show(
+    other_ms: float, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with as many requests as its table says, at its rate."""
+    seen: list[tuple[float, RequestStream]] = []
+
+    def spied(where: Replayed, stream: RequestStream, how: Routing) -> Runs:
+        seen.append((where.policy.handling_seconds, stream))
+        return three_runs(where, stream, how)
+
+    monkeypatch.setattr(open_rates, "three_runs", spied)
+    mean = {"tpot_mean": 12.8}
+    other = rows_of({"model": "Qwen/Qwen3-4B"}, {"tpot_mean": other_ms})
+    (alone,) = e2e_published.predict_rows("e2e_x", rows_of(figures=mean))
+    found, _ = e2e_published.predict_rows("e2e_x", rows_of(figures=mean) + other)
+    assert alone.predicted is not None
+    assert found.predicted is not None
+    assert (found.predicted > alone.predicted) == (factor == 1.0)
+    own, shown = seen[0][0], seen[1][0]
+    assert shown == pytest.approx(own * factor / host_class("rtx-5090").factor)
+    for _, stream in seen:
+        assert len(stream) == 100
+        assert stream.arrival_seconds[-1] == pytest.approx(25.0, rel=0.3)
 
 
 def test_a_slower_host_makes_every_time_longer() -> None:

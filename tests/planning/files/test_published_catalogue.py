@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from statistics import median
 
 import pytest
 
@@ -11,12 +12,14 @@ from planner import published_files
 from planner.base.errors import UnknownNameError
 from planner.base.units import GIB
 from planner.lookup import load_model
+from planner.planning.engines.repositories import repository_named
 from planner.planning.engines.rules import DATA
 from planner.planning.files.catalogue import (
     COMPUTED,
     ROUNDED,
     STATED,
     PublishedFile,
+    _size,
     files_of,
     known_models,
 )
@@ -180,6 +183,74 @@ def test_mlx_counts_a_scale_and_a_bias_a_group() -> None:
     assert (eight - four) / (coarse - eight) == pytest.approx(0.5 / (2 - 1 - 4 / 64), rel=1e-3)
     assert mlx_bytes(spec, "OptiQ-4bit") is None
     assert gguf_bytes(spec, "UD-Q4_K_XL") is None
+
+
+def test_mlx_leaves_rows_plain_that_are_no_whole_groups() -> None:
+    """Of 4,096 and 12,288 columns the latter alone are whole groups of 96."""
+    spec = load_model("qwen3-8b")
+    matrices = [row for row in spec.rows if len(row.shape) == 2 and row.copy_of is None]
+    grouped = sum(row.elements * row.copies for row in matrices if row.shape[1] == 12288)
+    assert {row.shape[1] for row in matrices} == {4096, 12288}
+    every, plain = mlx_bytes(spec, "4bit", group=96), mlx_bytes(spec, "bf16")
+    assert every is not None
+    assert plain is not None
+    assert plain - every == grouped * (16 - 4 - 32 / 96) / 8
+
+
+def test_mlx_keeps_the_vision_tower_plain() -> None:
+    spec = load_model("gemma-3-27b")
+    tower = sum(r.elements * r.copies for r in spec.rows if r.part == "vision" and not r.copy_of)
+    text = sum(
+        r.elements * r.copies for r in spec.rows if r.part in ("main", "lookup") and not r.copy_of
+    )
+    assert tower > 0
+    assert mlx_bytes(spec, "bf16") == 2 * (tower + text)
+
+
+def test_a_plain_file_keeps_routers_in_32_bits() -> None:
+    spec = load_model("qwen3-30b-a3b-2507")
+    rows_here = [row for row in spec.rows if row.copy_of is None]
+    every = sum(row.elements * row.copies for row in rows_here)
+    wide = sum(
+        row.elements * row.copies
+        for row in rows_here
+        if len(row.shape) == 1 or row.kind == "router"
+    )
+    assert gguf_bytes(spec, "BF16") == 2 * every + 2 * wide + header_bytes(spec)
+
+
+def test_a_header_is_that_of_a_file_with_the_vocabulary_or_the_median_of_all_by_the_token() -> None:
+    known = {int(row["vocabulary"]): int(row["bytes"]) for row in rows("gguf_headers.csv")}
+    spec = load_model("qwen3-8b")
+    assert header_bytes(spec) == known[spec.vocab_size]
+    other = load_model("deepseek-v3")
+    assert other.vocab_size not in known
+    each = median(size / tokens for tokens, size in known.items())
+    assert header_bytes(other) == other.vocab_size * round(each)
+
+
+@pytest.mark.parametrize(
+    ("off_gib", "basis"), [(0.0, COMPUTED), (0.055, COMPUTED), (0.065, ROUNDED), (0.5, ROUNDED)]
+)
+def test_a_counted_size_is_taken_where_the_stated_one_is_the_same(
+    off_gib: float, basis: str
+) -> None:
+    """To 0.06 GiB, as it is stated to 0.1; of large files to half a percent."""
+    row = repository_named("unsloth/Qwen3-8B-GGUF")
+    assert row is not None
+    spec = load_model("qwen3-8b")
+    counted = gguf_bytes(spec, "Q4_K_M")
+    assert counted is not None
+    for stated in (counted / GIB + off_gib, counted / GIB - off_gib):
+        size = counted if basis == COMPUTED else round(stated * GIB)
+        assert _size(row, "Q4_K_M", stated, spec) == (size, basis)
+    large = load_model("llama-3.1-70b")
+    counted = gguf_bytes(large, "Q8_0")
+    assert counted is not None
+    for by, known in ((1.0045, COMPUTED), (0.9955, COMPUTED), (1.006, ROUNDED)):
+        assert _size(row, "Q8_0", by * counted / GIB, large)[1] == known
+    assert _size(row, "Q4_K_M", 0.0, spec) == (gguf_bytes(spec, "Q4_K_M"), COMPUTED)
+    assert _size(row, "UD-Q4_K_XL", 0.0, spec) == (None, "")
 
 
 def test_json_of_a_file() -> None:
