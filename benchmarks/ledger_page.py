@@ -31,10 +31,10 @@ def _head(rows: Sequence[LedgerRow]) -> Iterator[str]:
     yield "# The ledger of evidence"
     yield ""
     yield (
-        "Which deployments have evidence. *Served* counts published results that predictions were "
-        "compared with, *recipes* deployments that guides, configurations and sweeps publish; a "
-        "recipe says nothing of speed. Operators are *measured* on the row's engine and device, "
-        "*composed* where a set comes from another, else a *prior*; the weakest counts. Made by "
+        "Which deployments have evidence. *Served* counts published results that were compared "
+        "with predictions, *recipes* deployments in guides, configurations and sweeps, which say "
+        "nothing of speed. Operators are *measured* on the row's engine and device, *composed* "
+        "where some come from another, else a *prior*; the weakest counts. Made by "
         "`python -m benchmarks.ledger`; the rows are in "
         "`planner/planning/data/evidence_ledger.csv`."
     )

@@ -197,25 +197,25 @@ def page(stages: Sequence[Scored], requests: Sequence[Scored], rates: Sequence[S
             "# Requests as they come, measured",
             "",
             f"{len({row.run for row in stages})} stages of inference-perf on H100 "
-            "(vLLM, February 2026; inference-sim/training@ed5c1d26900e), replayed by the law of "
-            "`planner.replay`: errors in percent. The host's handling of a request of dense models "
-            "was read off such runs, and is left out by model. Made by "
+            "(vLLM, February 2026; inference-sim/training@ed5c1d26900e), replayed as by "
+            "`planner.replay`: errors in percent. The host's time for a request of dense models "
+            "was read off such runs of other models. Made by "
             "`python -m evaluation.open_arrivals DIR`.",
             "",
             *table(("figure", "wanted", *SCORE, *(f"queue grows: {s}" for s in SCORE)), shown),
             "Where the queue grows, steps of 128 sequences of 1,800 tokens took 4 to 12 ms longer "
-            "than their operators on models with grouped heads, evenly (ITL's 99th percentile is "
-            "near its mean), so that it is no prompt; the cause is not known.",
+            "than their operators on models with grouped heads. Prompts are not the cause, as "
+            "ITL's 99th percentile is near its mean; the cause is not known.",
             "",
             "Poisson runs on RTX 3090 and 5090 (vLLM 0.12; "
-            "kyuz0/amd-r9700-vllm-toolboxes@18a88f1ce794) that keep up; the share of a server's "
-            "host times that a desktop has is left out by model.",
+            "kyuz0/amd-r9700-vllm-toolboxes@18a88f1ce794) that keep up; the ratio of a desktop's "
+            "host times to a server's is read off other models.",
             "",
             *table(("device", "figure", *SCORE), by([r for r in rates if r.kept_up], _device)),
-            "Other experiments of the kind (vLLM 0.15.1), as five simulators have them in "
+            "Similar experiments (vLLM 0.15.1), as five simulators predict them in "
             "[sim-to-real-accuracy-validation]"
-            "(https://github.com/inference-sim/sim-to-real-accuracy-validation): median of each, "
-            "then of version 0.2 of this program, which replayed nothing.",
+            "(https://github.com/inference-sim/sim-to-real-accuracy-validation): median error of "
+            "each, then of version 0.2 of this program, which had no replay.",
             "",
             *table(("simulator", "experiments", "ITL", "TTFT", "E2E"), others),
             moved(
@@ -228,7 +228,7 @@ def page(stages: Sequence[Scored], requests: Sequence[Scored], rates: Sequence[S
             ),
             moved(
                 "open-arrivals-requests",
-                "Single requests of ShareGPT streams on RTX PRO 6000 that are more than is served "
+                "Single requests of overloaded ShareGPT streams on RTX PRO 6000 "
                 "(casys-kaist/LLMServingSim@5daddb21a545)",
                 table(("model", "figure", *SCORE), by(singles, _model)),
             ),

@@ -133,14 +133,13 @@ def page(rows: list[Compared]) -> str:
         [
             "# Formulas beside the replay",
             "",
-            f"What `planner.serve` (a closed loop, by formulas) and `planner.capacity` (Poisson "
-            f"arrivals) tell beside what `planner.replay` plays through vLLM's scheduler. Capacity "
-            f"searches by formulas and replays what it chooses: where they are more than 5 % off, "
-            f"it tells the replay's times. {COUNT:,} requests "
-            f"of {WORK['isl']:,} and {WORK['osl']} tokens at the rate of the closed loop with "
-            f"{', '.join(map(str, LOADS.values()))} requests in flight a rank. A closed loop has "
-            "no arrivals of its own: its TTFT is that of requests that follow each other. Made by "
-            "`python -m evaluation.replay`.",
+            "`planner.serve` (a closed loop) and `planner.capacity` (Poisson arrivals) beside "
+            "`planner.replay` with vLLM's scheduler. Capacity searches by formulas and replays "
+            "what it chooses; where they are more than 5 % off, its times are the replay's. "
+            f"{COUNT:,} requests of {WORK['isl']:,} and {WORK['osl']} tokens at the rate of the "
+            f"closed loop with {', '.join(map(str, LOADS.values()))} requests in flight a rank. A "
+            "closed loop has no arrivals: its TTFT is that of requests that follow each other. "
+            "Made by `python -m evaluation.replay`.",
             "",
             *table(("formula", "figures", f"more than {BEYOND:.0%} off"), told),
             "",

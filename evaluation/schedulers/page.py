@@ -12,12 +12,12 @@ HEAD = """# Engines' own schedulers, pass by pass
 
 Each trace went through the engine's own scheduler and through the planner's, at the same settings
 and seconds a pass; equal passes hold the same requests with as many tokens each. vLLM's scheduler
-classes ran without a GPU and without a model, in the order of calls of its engine core: `Scheduler`
-hears what a pass made before it forms the next, `AsyncScheduler`, the default, after. llama.cpp's
-server, with 8 slots and 128 tokens a batch, served SmolLM2-135M, and its log says who was in each.
-SGLang's `Scheduler` ran on pools of the CPU in the order of calls of its event loops, the second
-of which is the default. In one trace its radix tree, which evicts the leaf that was accessed
-longest ago, keeps a prefix that ours, by the end of its last use, has evicted.
+classes ran without GPU and model, called as its engine core calls them: `Scheduler` hears what a
+pass made before it forms the next, `AsyncScheduler`, the default, after. llama.cpp's server served
+SmolLM2-135M with 8 slots and 128 tokens a batch, and its log has the passes. SGLang's `Scheduler`
+ran on CPU pools, called as by its two event loops (the second is the default). In one trace its
+radix tree, which evicts the leaf that was accessed longest ago, keeps a prefix that ours, which
+goes by the end of the last use, has evicted.
 """
 BRIEF = (
     "| engine | scheduler | traces | equal | passes | preempted | settings reached |\n"
