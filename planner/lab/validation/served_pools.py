@@ -22,7 +22,8 @@ from planner.lab.validation.served import (
     reading_table,
     table,
 )
-from planner.planning.pools.handover import Handover, handover, link_between
+from planner.planning.pools.handover import Handover, handover
+from planner.planning.question.pool_link import link_between
 from planner.throughput.pool_rates import PrefillRates
 from planner.throughput.pools import PooledLoop, Pools, pooled_loop, reading_seconds
 from planner.throughput.scheduling import Load, Scheduling, StepTimes

@@ -18,10 +18,11 @@ from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
 from planner.planning.pools.find_pools import demand_of, device_budget
 from planner.planning.pools.given_pools import fullest_workers
-from planner.planning.pools.handover import Handover, PoolLink
+from planner.planning.pools.handover import Handover
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, prefill_rates
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers, WorkerAssignment
 from planner.planning.price.price import price
+from planner.planning.question.pool_link import PoolLink
 from planner.planning.question.question import Question
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft

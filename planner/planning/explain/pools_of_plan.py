@@ -12,9 +12,10 @@ from planner.planning.explain.records import PoolsExplanation
 from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import loss_limit_of
-from planner.planning.pools.handover import handover, link_between
+from planner.planning.pools.handover import handover
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_link import link_between
 from planner.planning.question.question import Question
 
 GIVEN_LINK = "given"

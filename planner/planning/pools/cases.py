@@ -23,7 +23,7 @@ from planner.planning.pools.candidates import (
     prompts_per_pass,
     with_choice,
 )
-from planner.planning.pools.handover import Handover, PoolLink, handover
+from planner.planning.pools.handover import Handover, handover
 from planner.planning.pools.search import WorkerCandidates
 from planner.planning.pools.workers import (
     PoolSpace,
@@ -32,6 +32,7 @@ from planner.planning.pools.workers import (
     prefill_candidates,
 )
 from planner.planning.question.engine_questions import engine_of
+from planner.planning.question.pool_link import PoolLink
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.mode_search import Group, groups_of, mixed_question

@@ -17,7 +17,6 @@ from planner.planning.choose.calibrated import interval as log_interval
 from planner.planning.choose.rule import LEVELS, Thresholds
 from planner.planning.choose.selection import Selection, allowed_loss
 from planner.planning.pools.cases import PoolSpaces, pool_spaces, shared_caches
-from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import PoolChoice, choose_pools, pools_evidence
 from planner.planning.pools.search import Demand, DeviceBudget, PoolSearch, TwoPools
 from planner.planning.price.evidence import NONE
@@ -27,6 +26,7 @@ from planner.planning.price.plan_kinds import (
     recipe_class,
     recipes_here,
 )
+from planner.planning.question.pool_link import link_between
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
 

@@ -21,7 +21,7 @@ from planner.planning.pools.candidates import (
 )
 from planner.planning.pools.chances import draw_objectives
 from planner.planning.pools.find_pools import PoolsResult, demand_of
-from planner.planning.pools.handover import Handover, PoolLink, handover
+from planner.planning.pools.handover import Handover, handover
 from planner.planning.pools.options import PoolChoice, pool_option
 from planner.planning.pools.pooled_plan import pooled_plan
 from planner.planning.pools.search import (
@@ -39,6 +39,7 @@ from planner.planning.pools.workers import (
     WorkerAssignment,
 )
 from planner.planning.price.price import fits, price
+from planner.planning.question.pool_link import PoolLink
 from planner.planning.question.question import Question
 from planner.planning.question.time_limits import request_seconds
 from planner.planning.search.grid_search import SearchResult

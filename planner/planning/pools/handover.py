@@ -1,29 +1,16 @@
-"""The cache of a prompt on its way from a prefill to a decode worker, and over which link."""
+"""The cache of a prompt on its way from a prefill to a decode worker."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
 
-from planner.base.errors import InputError
-from planner.base.records import cached_record, record
-from planner.hardware.profile import DeviceProfile, Quantity
-from planner.messages.message import Text, message
+from planner.base.records import cached_record
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, fixed_slot_bytes, slot_layer_bytes
 from planner.placement.layout import stage_of_layer
+from planner.planning.question.pool_link import PoolLink
 from planner.planning.question.question import Question
-
-FLAG = "--transfer-bytes-per-s"
-
-
-@record
-class PoolLink:
-    """Bytes/s of one device in one direction; what it is, and who says so."""
-
-    bytes_per_second: float
-    name: str
-    basis: Text
 
 
 @cached_record
@@ -95,58 +82,4 @@ def handover(
         {tp: sum(by_stage(tp, 1)) for tp in tps},
         link,
         {(tp, pp): max(by_stage(tp, pp)) for tp in tps for pp in several},
-    )
-
-
-def vendor(device: DeviceProfile) -> str:
-    """The first word of a device's name."""
-    return device.name.split()[0]
-
-
-def link_between(prefill: Question, decode: Question, given: float | None) -> PoolLink:
-    """The link between the pools: the one that is ``given``, inside one scale-up domain its links,
-    else the network of both.
-
-    Raises:
-        InputError: there is none, or nobody says how devices of two vendors are connected.
-    """
-    if given is not None:
-        return PoolLink(given, "given", FLAG)
-    mine, theirs = decode.device, prefill.device
-    if (
-        mine.id == theirs.id
-        and max(decode.sizes) <= decode.net.domain
-        and decode.net.domain_bytes_per_s > 0
-    ):
-        return _link(
-            decode.net.domain_bytes_per_s, mine, mine.links.scale_up_bytes_per_s, "scale-up link"
-        )
-    if vendor(mine) != vendor(theirs):
-        raise InputError(
-            f"no source says what links {theirs.id} to {mine.id}",
-            hint=f"give {FLAG}, for example {FLAG} 25e9",
-        )
-    rates = [(question.net.network_bytes_per_s, question.device) for question in (prefill, decode)]
-    for rate, device in rates:
-        if not rate > 0:
-            raise InputError(
-                f"{device.id} has no network bandwidth in its profile",
-                hint=f"give {FLAG}, for example {FLAG} 12.5e9",
-            )
-    rate, device = min(rates, key=lambda rate_and_device: rate_and_device[0])
-    return _link(rate, device, device.links.scale_out_bytes_per_s, "network")
-
-
-def _link(rate: float, device: DeviceProfile, quantity: Quantity | None, name: str) -> PoolLink:
-    if quantity is None or rate != quantity.value:
-        return PoolLink(rate, name, message("assumptions.set_by_scenario_each", d=device.id))
-    return PoolLink(
-        rate,
-        name,
-        message(
-            "assumptions.each_device_and_direction",
-            k=quantity.kind,
-            d=device.id,
-            s=f"{quantity.source}, {quantity.date}",
-        ),
     )

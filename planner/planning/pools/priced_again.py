@@ -20,11 +20,11 @@ from planner.planning.pools.given_pools import (
     given_prefill_workers,
     priced_pools,
 )
-from planner.planning.pools.handover import PoolLink, link_between
 from planner.planning.question.engine_choice import NamedByUser, ways_to_serve
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_link import PoolLink, link_between
 from planner.planning.question.question import Question, without_time_limits
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.space.model import build_model

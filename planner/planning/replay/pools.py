@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from planner.base.errors import InputError
 from planner.base.records import record
-from planner.messages.message import Note, message
+from planner.messages.message import Note
 from planner.planning.answer.capacity import sequence_bytes
 from planner.planning.plan.pool_sides import decode_side, prefill_side
 from planner.planning.plan.record import Plan
-from planner.planning.pools.handover import PoolLink, link_between
 from planner.planning.pools.priced_again import (
     assigned_pools,
     link_of_pools,
@@ -22,6 +21,7 @@ from planner.planning.pools.priced_again import (
 )
 from planner.planning.price.price import price
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_link import PoolLink, link_between
 from planner.planning.replay.deployment import Replayed, deployed
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.serving.loop import check_pool_flags
@@ -198,10 +198,8 @@ def worker_pool(where: Replayed) -> WorkerPool:
 
 def pool_notes(where: ReplayedPools) -> tuple[Note, ...]:
     """What was taken for both pools, and for the link."""
-    link = where.link
-    gb = f"{link.bytes_per_second / 1e9:.4g}"
     return (
         *where.decode.notes,
         *(note for note in where.prefill.notes if note not in where.decode.notes),
-        Note("link of the pools", message("replay.link", name=link.name, rate=gb), link.basis),
+        where.link.note,
     )

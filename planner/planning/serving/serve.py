@@ -29,6 +29,7 @@ from planner.planning.price.step_intervals import step_spread
 from planner.planning.question.corrections import PROMPT, STEP
 from planner.planning.question.given_values import NO_LIMIT
 from planner.planning.question.input import ANY, BF16, QuestionInput
+from planner.planning.question.pool_link import PoolLink, link_between
 from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.serving.deployment import (
@@ -205,7 +206,8 @@ def served_answer(
         most=max(loop.concurrency or top, top),
         pooled=pooled,
     )
-    point, pools = _point(result, priced, loop, where)
+    link = _link(question, loop, where.devices) if pooled else None
+    point, pools = _point(result, priced, loop, where, link)
     frontier = () if pooled else marked([point_at(where, c) for c in frontier_grid(top, replicas)])
     notes = (
         *serving_notes(question, candidates=None if layout_given else result.candidates),
@@ -219,6 +221,7 @@ def served_answer(
             stream_interval=loop.stream_interval,
             pooled=pooled,
         ),
+        *(() if link is None else (link.note,)),
     )
     kind = kind_of(model, priced, pooled=pooled, requests=(loop.concurrency or 1.0) / replicas)
     tpot, ttft = _intervals(assignment, options, point, priced.layout, kind)
@@ -286,28 +289,28 @@ def _point(
     priced: Priced,
     loop: Loop,
     where: Deployment,
+    between: PoolLink | None,
 ) -> tuple[ServedPoint | None, PoolInfo | None]:
     if loop.concurrency is None:
         return None, None
-    if loop.prefill_workers is None or loop.decode_workers is None:
+    if between is None or loop.prefill_workers is None or loop.decode_workers is None:
         return point_at(where, loop.concurrency), None
     question, layout = result.space.model.question, priced.layout
     sizes = [
         sequence_bytes(result.space.model, result, layout, stage)(question.workload.isl)
         for stage in range(layout.pp)
     ]
-    link = loop.transfer_bytes_per_s
-    if link is None:
-        wire = question.device.links.scale_out_bytes_per_s
-        if wire is None:
-            raise InputError(
-                f"{question.device.id} has no network bandwidth in its profile",
-                hint="give --transfer-bytes-per-s",
-            )
-        link = wire.value
+    seconds = max(sizes) / between.bytes_per_second
     # All stages send their own at once.
-    pools = Pools(loop.prefill_workers, loop.decode_workers, max(sizes) / link)
+    pools = Pools(loop.prefill_workers, loop.decode_workers, seconds)
     return pooled_point(where, loop.concurrency, pools, sum(sizes) * layout.tp)
+
+
+def _link(question: Question, loop: Loop, devices: int) -> PoolLink | None:
+    """What links the pools of so many devices; None of a curve, which has none."""
+    if loop.concurrency is None:
+        return None
+    return link_between(question, replace(question, sizes=(devices,)), loop.transfer_bytes_per_s)
 
 
 def _options(question: Question, loop: Loop, sizes: tuple[int, ...], resident: float) -> Options:

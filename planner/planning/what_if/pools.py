@@ -14,11 +14,11 @@ from planner.planning.plan.deployment import DeploymentInfo
 from planner.planning.plan.record import Plan
 from planner.planning.pools.cases import PoolSpaces, loss_limit_of, pool_spaces
 from planner.planning.pools.find_pools import demand_of
-from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import pool_option
 from planner.planning.pools.search import DeviceBudget, PoolSearch, WorkerCandidates
 from planner.planning.question.given_values import GivenValues
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_link import link_between
 from planner.planning.question.question import Question
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.search.spaces import with_question as asked_anew

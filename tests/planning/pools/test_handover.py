@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from planner.base.errors import InputError
-from planner.planning.pools.handover import handover, link_between
+from planner.planning.pools.handover import handover
+from planner.planning.question.pool_link import link_between
 from planner.planning.question.question import Question
 from tests.support import theory
 

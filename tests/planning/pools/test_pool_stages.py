@@ -24,7 +24,7 @@ from planner.planning.pools.find_pools import (
     device_budget,
     find_pools,
 )
-from planner.planning.pools.handover import PoolLink, handover, stage_bytes
+from planner.planning.pools.handover import handover, stage_bytes
 from planner.planning.pools.search import PoolSearch, TwoPools
 from planner.planning.pools.stages import (
     seconds_after_slowest,
@@ -36,6 +36,7 @@ from planner.planning.price.price import price
 from planner.planning.price.served import serving_policy
 from planner.planning.price.step_prices import pass_sums
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.pool_link import PoolLink
 from planner.planning.question.question import Question
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import build_space, decode_only

@@ -10,8 +10,9 @@ from support.random_questions import model_named, thorough
 
 from planner.planning.pools.cases import pool_question, pool_spaces
 from planner.planning.pools.find_pools import demand_of, device_budget
-from planner.planning.pools.handover import PoolLink, handover
+from planner.planning.pools.handover import handover
 from planner.planning.pools.search import PoolSearch
+from planner.planning.question.pool_link import PoolLink
 from planner.planning.question.question import Question
 from planner.planning.space.layouts import possible_layouts
 from planner.planning.space.memory import tables_and_stages
