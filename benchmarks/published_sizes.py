@@ -17,8 +17,7 @@ from statistics import median
 
 from planner.base.units import GIB
 from planner.lookup import load_model
-from planner.planning.engines.published import GGUF
-from planner.planning.engines.repositories import repositories, repository_named
+from planner.planning.engines.repositories import GGUF, repositories, repository_named
 from planner.planning.engines.rules import DATA
 from planner.planning.files.catalogue import PublishedFile, files_of, size_counts
 from planner.planning.files.sizes import gguf_bytes

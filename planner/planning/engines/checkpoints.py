@@ -22,7 +22,8 @@ from planner.messages.message import Message, Text, message
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.engines.mixes import OUTSIDE, engine_mixes
-from planner.planning.engines.published import GGUF, MLX, PublishedWeights, published_weights
+from planner.planning.engines.published import PublishedWeights, published_weights
+from planner.planning.engines.repositories import GGUF, MLX
 from planner.planning.engines.rules import (
     DATA,
     PLAIN,

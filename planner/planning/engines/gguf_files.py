@@ -15,10 +15,8 @@ from collections.abc import Sequence
 from functools import cache
 
 from planner.base.records import record
-from planner.planning.engines.repositories import PublishedRepository, repositories
+from planner.planning.engines.repositories import GGUF, PublishedRepository, repositories
 from planner.planning.engines.rules import DATA
-
-GGUF = "gguf"
 
 
 @record

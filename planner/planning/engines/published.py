@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -32,7 +31,7 @@ from planner.planning.engines.gguf_files import (
     gguf_files_of,
 )
 from planner.planning.engines.mixes import engine_mixes, mix_places
-from planner.planning.engines.repositories import repositories_of
+from planner.planning.engines.repositories import GGUF, MLX, mlx_bits, repositories_of
 from planner.planning.engines.rules import DATA
 
 CHECKPOINTS_VARIABLE = "PLAN_CHECKPOINTS"
@@ -53,9 +52,7 @@ COLUMNS = (
 )
 NEEDED = ("model", "repository", "container", "source", "seen")
 ATTENTION_KINDS = ("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention")
-GGUF, HUB_QUANT = "gguf", "q4_k_m"
-MLX = "mlx"
-_MLX_BITS = re.compile(r"(\d)bit")
+HUB_QUANT = "q4_k_m"
 CONVERTED = DATA / "converted_releases.csv"
 PLAIN_SCHEME = "bf16"
 """What a group without a scheme, and the kinds of ``plain``, are stored in."""
@@ -225,8 +222,8 @@ def _in_mlx(model: str) -> tuple[PublishedWeights, ...]:
     matrix, embedding and head with them. The first of each checkpoint and format."""
     first: dict[tuple[str, str], PublishedWeights] = {}
     for row in repositories_of(model):
-        bits = _MLX_BITS.fullmatch(row.files[0][0].lower()) if row.container == MLX else None
-        scheme = f"mlx-{bits[1]}bit-g64" if bits else ""
+        bits = mlx_bits(row.files[0][0]) if row.container == MLX else None
+        scheme = f"mlx-{bits}bit-g64" if bits else ""
         if scheme in mlx_scheme_ids():
             weights = PublishedWeights(
                 row.model,

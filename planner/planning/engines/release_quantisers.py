@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 from planner.base.records import record
-from planner.planning.engines.published import GGUF, PublishedWeights
+from planner.planning.engines.published import PublishedWeights
+from planner.planning.engines.repositories import GGUF
 from planner.planning.engines.rules import DATA
 
 

@@ -10,11 +10,16 @@ ggml.org and the maker first, then unsloth, bartowski, LM Studio and mlx-communi
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from functools import cache
 
 from planner.base.records import record
 from planner.planning.engines.rules import DATA
+
+GGUF, MLX = "gguf", "mlx"
+"""Containers of the files."""
+_BITS = re.compile(r"(\d)bit")
 
 
 @record
@@ -60,6 +65,12 @@ def repositories() -> tuple[PublishedRepository, ...]:
             )
             for row in csv.DictReader(file)
         )
+
+
+def mlx_bits(quant: str) -> int | None:
+    """The bits of a name that mlx_lm.convert gives uniform weights (``4bit``), else None."""
+    match = _BITS.fullmatch(quant.lower())
+    return None if match is None else int(match[1])
 
 
 def _named(word: str) -> tuple[str, float]:

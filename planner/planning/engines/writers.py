@@ -18,10 +18,10 @@ from planner.messages.message import Text, message
 from planner.models.gguf_names import ARCHITECTURES, gguf_stems
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.stacked import splits_experts
+from planner.planning.engines.repositories import GGUF
 from planner.planning.engines.rules import DATA, OF_RELEASES, PLAIN
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 
-GGUF = "gguf"
 GGUF_BLOCK = "blk."
 """How the names of a layer's tensors begin in a file that is GGUF already."""
 STACKED = ("no", "split", "yes")

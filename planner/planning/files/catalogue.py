@@ -18,8 +18,10 @@ from planner.base.records import record
 from planner.base.units import GIB
 from planner.models.catalog import model_ids, named_id, named_repository
 from planner.models.spec import ModelSpec
-from planner.planning.engines.published import GGUF, MLX, published_weights
+from planner.planning.engines.published import PublishedWeights, published_weights
 from planner.planning.engines.repositories import (
+    GGUF,
+    MLX,
     PublishedRepository,
     repositories,
     repositories_of,
@@ -192,11 +194,11 @@ def _same(counted_gib: float, stated_gib: float) -> bool:
     return abs(counted_gib - stated_gib) <= max(SAME_GIB, SAME_SHARE * stated_gib)
 
 
-def _releases(model: str) -> list[Any]:
+def _releases(model: str) -> list[PublishedWeights]:
     return [row for row in published_weights(model) if not {GGUF, MLX} & set(row.container)]
 
 
-def _release(model: str, row: Any) -> PublishedFile:
+def _release(model: str, row: PublishedWeights) -> PublishedFile:
     """A release for servers: its schemes are its name."""
     schemes = dict.fromkeys(filter(None, (row.dense, row.experts)))
     return PublishedFile(

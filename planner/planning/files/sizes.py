@@ -9,7 +9,6 @@ scale and a bias of 16 bits a group, everything else in 16 bits.
 from __future__ import annotations
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -19,6 +18,7 @@ from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec, TensorRow
 from planner.planning.engines.mixes import engine_mixes, mix_types
+from planner.planning.engines.repositories import mlx_bits
 from planner.planning.engines.rules import DATA
 
 PLAIN_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -34,7 +34,6 @@ LARGE = {
 LARGE_TYPE = "q8_0"
 _TABLES = ("output.weight", "token_embd.weight")
 _F32_BYTES = 4
-_MLX_BITS = re.compile(r"(\d)bit")
 _MLX_GROUP = 64
 """What mlx_lm.convert groups by unless it is told otherwise (ml-explore/mlx-lm convert.py)."""
 _MLX_GROUP_BYTES = 4
@@ -79,9 +78,9 @@ def gguf_bytes(
 def mlx_bytes(spec: ModelSpec, quant: str, group: int = _MLX_GROUP) -> int | None:
     """Bytes of the weights that mlx_lm.convert writes of ``spec`` in ``quant`` ("4bit"), the same
     bits in all matrices whose rows are whole groups; None for a name of another kind."""
-    match = _MLX_BITS.fullmatch(quant.lower())
+    bits = mlx_bits(quant)
     plain = quant.lower() in ("bf16", "fp16")
-    if match is None and not plain:
+    if bits is None and not plain:
         return None
     total = 0.0
     for row in spec.rows:
@@ -89,8 +88,8 @@ def mlx_bytes(spec: ModelSpec, quant: str, group: int = _MLX_GROUP) -> int | Non
             continue
         count = row.elements * row.copies
         bytes_each = 2.0
-        if match is not None and row.part in _HERE and row.is_matrix and row.shape[1] % group == 0:
-            bytes_each = int(match[1]) / 8 + _MLX_GROUP_BYTES / group
+        if bits is not None and row.part in _HERE and row.is_matrix and row.shape[1] % group == 0:
+            bytes_each = bits / 8 + _MLX_GROUP_BYTES / group
         total += count * bytes_each
     return round(total)
 

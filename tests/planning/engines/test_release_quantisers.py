@@ -2,12 +2,13 @@
 
 import pytest
 
-from planner.planning.engines.published import GGUF, published_weights
+from planner.planning.engines.published import published_weights
 from planner.planning.engines.release_quantisers import (
     made_with,
     release_in,
     release_quantisers,
 )
+from planner.planning.engines.repositories import GGUF
 from planner.quality.quantisers import ROUNDING
 
 
