@@ -8,7 +8,7 @@ stored type. MXFP4: scale 2^⌈log2(amax / 6)⌉, the nearest of E2M1, of two eq
 zeros positive.
 
 Storage is one record a group (codes little-endian, then scale and bias), where MLX keeps three
-arrays: :func:`mlx_arrays` splits it.
+arrays.
 """
 
 from __future__ import annotations
@@ -55,28 +55,6 @@ def affine_groups(
     bias = np.where(exact, end, np.float32(0))
     codes = np.clip(np.rint((groups - bias[:, None]) / scale[:, None]), np.float32(0), top)
     return codes.astype(np.uint8), scale, bias
-
-
-def mlx_arrays(
-    storage: Bytes, bits: int, group: int
-) -> tuple[npt.NDArray[np.uint32], FloatArray, FloatArray]:
-    """``w_q`` (rows, words), scales and biases (rows, groups) of the records (rows, bytes)."""
-    rows = storage.shape[0]
-    records = storage.reshape(rows, -1, group * bits // 8 + 4)
-    words = np.ascontiguousarray(records[:, :, :-4]).reshape(rows, -1).view(np.uint32)
-    ends = np.ascontiguousarray(records[:, :, -4:]).view(np.uint16)
-    return words, decode(ends[:, :, 0], "bf16"), decode(ends[:, :, 1], "bf16")
-
-
-def mlx_values(codes: Bytes, scales: FloatArray, biases: FloatArray, stored: str) -> FloatArray:
-    """The values (n, group) that ``mlx.core.dequantize`` gives: product and sum each rounded to
-    the ``stored`` type. Matrix products keep both in float32."""
-    product = _rounded(codes.astype(np.float32) * scales[:, None], stored)
-    return _rounded(product + biases[:, None], stored)
-
-
-def _rounded(values: FloatArray, stored: str) -> FloatArray:
-    return values if stored == "fp32" else decode(encode(values, stored), stored)
 
 
 def _write(bits: int, groups: FloatArray) -> Bytes:

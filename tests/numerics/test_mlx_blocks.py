@@ -18,7 +18,9 @@ from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element, weight_bytes
 from planner.formats.stored_schemes import MLX_BITS, MLX_GROUPS, mlx_scheme_ids
 from planner.numerics import quantize
-from planner.numerics.mlx_blocks import affine_groups, mlx_arrays, mlx_values
+from planner.numerics.cast import decode, encode
+from planner.numerics.ggml_blocks import Bytes
+from planner.numerics.mlx_blocks import affine_groups
 
 RECORDED = json.loads((Path(__file__).parent / "mlx_vectors.json").read_text(encoding="utf-8"))
 FloatArray = npt.NDArray[np.float32]
@@ -40,6 +42,28 @@ def _input() -> FloatArray:
 
 def _digest(array: npt.NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def mlx_arrays(
+    storage: Bytes, bits: int, group: int
+) -> tuple[npt.NDArray[np.uint32], FloatArray, FloatArray]:
+    """``w_q`` (rows, words), scales and biases (rows, groups) of the records (rows, bytes)."""
+    rows = storage.shape[0]
+    records = storage.reshape(rows, -1, group * bits // 8 + 4)
+    words = np.ascontiguousarray(records[:, :, :-4]).reshape(rows, -1).view(np.uint32)
+    ends = np.ascontiguousarray(records[:, :, -4:]).view(np.uint16)
+    return words, decode(ends[:, :, 0], "bf16"), decode(ends[:, :, 1], "bf16")
+
+
+def mlx_values(codes: Bytes, scales: FloatArray, biases: FloatArray, stored: str) -> FloatArray:
+    """The values (n, group) that ``mlx.core.dequantize`` gives: product and sum each rounded to
+    the ``stored`` type. Matrix products keep both in float32."""
+    product = _rounded(codes.astype(np.float32) * scales[:, None], stored)
+    return _rounded(product + biases[:, None], stored)
+
+
+def _rounded(values: FloatArray, stored: str) -> FloatArray:
+    return values if stored == "fp32" else decode(encode(values, stored), stored)
 
 
 def test_the_input_is_the_recorded_one() -> None:

@@ -18,7 +18,6 @@ from planner.cli.main import cli, run
 INTERNAL = {
     "planner/planning/engines/rules.py",
     "planner/planning/engines/mixes.py",  # data that ship
-    "planner/lab/tables/floors.py",
     "planner/planning/engines/layouts.py",
     "planner/planning/engines/pool_rules.py",
     "planner/planning/engines/expert_backends.py",

@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.base.errors import DataError
 from planner.base.records import record
 from planner.lab.tables.measured_losses import ggml_weight_error
 from planner.quality.floor import (
@@ -166,12 +167,18 @@ class _Structures:
 
 def _structures(members: Sequence[KnownFloor]) -> _Structures:
     """The sums of ``members``, whose structures are each of one family; ln floors about their mean,
-    which the restricted likelihood does not depend on."""
+    which the restricted likelihood does not depend on.
+
+    Raises:
+        DataError: a structure of two families.
+    """
     logs = np.log([k.floor_nats for k in members])
     logs = logs - logs.mean()
     names = sorted({(k.family, k.structure) for k in members})
     if len({structure for _, structure in names}) != len(names):
-        raise ValueError("a structure of two families")
+        raise DataError(
+            "a structure of two families", hint="a structure is of one family of models"
+        )
     place = {structure: i for i, (_, structure) in enumerate(names)}
     at = np.array([place[k.structure] for k in members])
     count = np.bincount(at).astype(np.float64)
@@ -182,16 +189,11 @@ def _structures(members: Sequence[KnownFloor]) -> _Structures:
     return _Structures(count, total, around, member)
 
 
-def likelihood(members: Sequence[KnownFloor], spread: Scatter) -> float:
-    """ln of the restricted likelihood of the floors of one class, up to a constant: that of
-    :func:`planner.quality.floor.covariance`, structure by structure and family by family
-    (Sherman and Morrison 1950), as what they share adds a multiple of ones to each block."""
-    families, structures = np.array([spread.family]), np.array([spread.structure])
-    return float(_likelihoods(_structures(members), families, structures, spread.own)[0, 0])
-
-
 def _likelihoods(sums: _Structures, families: Doubles, structures: Doubles, own: float) -> Doubles:
-    """:func:`likelihood` of every pair [F, S] of deviations of families and structures."""
+    """ln of the restricted likelihood of the floors of one class, up to a constant, for every pair
+    [F, S] of deviations of families and structures: that of
+    :func:`planner.quality.floor.covariance`, structure by structure and family by family (Sherman
+    and Morrison 1950), as what they share adds a multiple of ones to each block."""
     shared, between, alone = families[:, None, None] ** 2, structures[:, None] ** 2, own**2
     block = alone + sums.count * between
     weights, firsts = (sums.count / block) @ sums.member, (sums.total / block) @ sums.member

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from evaluation.whole_types import whole_tables
+from planner.base.errors import DataError
 from planner.lab.tables.floors import (
+    _likelihoods,
+    _structures,
     left_out_predictions,
-    likelihood,
     main,
     measured_floors,
     reach,
@@ -101,6 +103,17 @@ def test_scatters_are_found_again() -> None:
     found = scatters(rows)[EXPERTS]
     assert (found.family, found.structure, found.own) == pytest.approx((1.2, 0.5, 0.2), abs=0.25)
     assert reach(rows, EXPERTS, found) == pytest.approx(1.28, abs=0.2)
+
+
+def likelihood(rows: list[KnownFloor], spread: Scatter) -> float:
+    """As the fit has it, of one pair of its grid."""
+    families, structures = np.array([spread.family]), np.array([spread.structure])
+    return float(_likelihoods(_structures(rows), families, structures, spread.own)[0, 0])
+
+
+def test_a_structure_of_two_families_is_refused() -> None:
+    with pytest.raises(DataError, match="two families"):
+        scatters([*ROWS, replace(ROWS[0], family="b")])
 
 
 def test_likelihood_does_not_depend_on_the_unit() -> None:

@@ -6,12 +6,18 @@ import json
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 import planner
 from planner.base.errors import InputError
 from planner.planning.plan.record import Plan
+from planner.planning.pools.handover import PoolLink
+from planner.planning.question.input import QuestionInput
+from planner.planning.replay.pools import PooledWorkers, PoolOfWorkers, deployed_pools
 from planner.planning.replay.record import PoolsRun, ReplayAnswer
+from planner.planning.serving.serve import assigned
+from planner.requests.stream import plain_stream
 
 DEPLOYED: dict[str, Any] = {
     "model": "llama-3.1-8b",
@@ -55,6 +61,44 @@ def test_a_request_alone_takes_what_serve_says() -> None:
     assert pools.transfer_seconds == pytest.approx(loop.pools.transfer_seconds, rel=1e-3)
 
 
+def worker(**layout: int) -> PoolOfWorkers:
+    given: dict[str, Any] = {
+        "model": planner.load_model("llama-3.1-8b"),
+        "device": planner.load_device("h100-sxm"),
+        "engine": "vllm@0.15.1",
+        "kv": "bf16",
+        "isl": 2000,
+        "osl": 100,
+    }
+    ranks = layout.get("tp", 1) * layout.get("pp", 1)
+    return PoolOfWorkers(assigned(QuestionInput(**given, **layout, devices=ranks)), 1, None)
+
+
+@pytest.mark.parametrize(
+    ("prefill", "decode", "share"),
+    [
+        ({"tp": 1}, {"tp": 1}, 1),
+        ({"tp": 1}, {"tp": 2}, 1),
+        ({"tp": 2}, {"tp": 1}, 1),
+        ({"tp": 2}, {"tp": 2}, 2),
+        ({"tp": 2}, {"tp": 4}, 2),
+        ({"tp": 1, "pp": 2}, {"tp": 1, "pp": 2}, 2),
+    ],
+)
+def test_a_cache_goes_at_the_pace_of_the_side_with_fewer_ranks(
+    prefill: dict[str, int], decode: dict[str, int], share: int
+) -> None:
+    """Keys and values of 32 layers of 8 heads of 128 numbers in two bytes each, a token."""
+    workers = PooledWorkers(worker(**prefill), worker(**decode), PoolLink(1e9, "a link", "given"))
+    stream = plain_stream(np.zeros(2), np.array([1600, 3200]), np.array([10, 10]))
+    pools = deployed_pools(workers, stream, "vllm@0.15.1", slots_max=None, chunk_tokens=None)
+    whole = np.array([1600, 3200]) * 2 * 32 * 8 * 128 * 2
+    assert pools.transfer_bytes(stream.input_tokens) == pytest.approx(whole, rel=0.01)
+    assert pools.transfer_seconds(stream.input_tokens) == pytest.approx(
+        whole / share / 1e9, rel=0.01
+    )
+
+
 def test_pools_are_told_in_the_schema() -> None:
     data = json.loads(json.dumps(answer(4.0).to_dict()))
     pools = data["replay"]["pools"]
@@ -72,6 +116,25 @@ def test_output_over_time_is_every_token_once() -> None:
     found = answer(4.0).replay.over_time
     width = found.seconds[0]
     assert sum(found.output_tokens_per_second) * width == pytest.approx(200 * 100)
+
+
+def test_what_waits_is_told_by_little_s_law() -> None:
+    """Of prompts from their arrival to the pass that reads them; of caches that have arrived."""
+    found = answer(18.0)
+    pools, seconds = pools_of(found), found.replay.over_time.seconds[-1]
+    waits = found.requests.columns["queue_seconds"]
+    assert pools.prefill.waiting == pytest.approx(waits.sum() / seconds)
+    rest = found.requests.columns["ttft_seconds"] - waits
+    assert 0.0 < pools.decode.waiting < rest.sum() / seconds
+
+
+def test_pools_beyond_a_host_are_linked_by_the_network() -> None:
+    """Nine devices of both pools together; a host has eight."""
+    within = answer(2.0, prefill_workers=7, decode_workers=1)
+    beyond = answer(2.0, prefill_workers=8, decode_workers=1)
+    assert pools_of(beyond).bytes_per_second < pools_of(within).bytes_per_second
+    assert pools_of(beyond).link != pools_of(within).link
+    assert beyond.question.devices == 9
 
 
 def test_more_of_the_pool_that_is_short_of_workers_shortens_its_wait() -> None:
