@@ -128,7 +128,10 @@ def api_page() -> str:
     parts.append(
         "## Figures: `planner.plot`\n\nEach takes a result and returns matplotlib `Axes` "
         "(extra `plot`); `ax=` draws on your own.\n\n"
-        + _table(("name", "meaning"), ((f"`{n}`", _brief(_meaning(plot, n))) for n in plot.__all__))
+        + _table(
+            ("name", "meaning"),
+            ((f"`{n}`", _begun(_brief(_meaning(plot, n)))) for n in plot.__all__),
+        )
     )
     parts.append(
         "## Arithmetic of formats: `planner.numerics`\n\n"
@@ -160,6 +163,12 @@ def _brief(text: str) -> str:
     """The beginning of a meaning that stands in full further down, to its first stop."""
     found = re.match(r"(.{25,}?)(?:[.:;] |, (?:unless|which|in) | \()", text)
     return found[1] if found else text.rstrip(".")
+
+
+def _begun(text: str) -> str:
+    """A meaning up to its first comma, where that is a phrase."""
+    found = re.match(r"(.{25,}?), ", text)
+    return found[1] if found else text
 
 
 def _in_full(name: str, found: Any) -> Iterator[str]:

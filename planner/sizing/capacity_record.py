@@ -24,13 +24,12 @@ class CapacityOption:
     """One way to serve the rate: ``replicas`` of a layout with its formats.
 
     ``kind`` is answer, replicas, layout or format. Times are those at the percentile, None where
-    more requests come than are served; ``load`` is the share of the most that the replicas serve
-    without end. ``usd_per_month`` is None without a price, ``kwh_per_month`` without a power limit.
-    ``chance_cheaper`` than the answer, in common draws of their errors (None: it differs in the
-    number of replicas alone, or keeps no limit), and the ``reason`` why it is not the answer.
-    ``queue_growth``: requests a second by which its queue grows (0: it does not);
-    ``requests_per_second_held``: the rate that it serves within the limits, where it does not keep
-    them at the rate asked.
+    the queue grows; ``load`` is the share of the most that the replicas serve without end.
+    ``usd_per_month`` is None without a price, ``kwh_per_month`` without a power limit.
+    ``chance_cheaper`` than the answer, in common draws of their errors (None: only the number of
+    replicas differs, or a limit is broken); ``reason``: why it is not the answer. ``queue_growth``
+    is in requests a second (0: none); ``requests_per_second_held``: the rate that it serves within
+    the limits, where it breaks them at the rate asked.
     """
 
     name: str
@@ -122,19 +121,17 @@ class Capacity:
     """Replicas that serve ``requests_per_second`` within a percentile service level.
 
     ``ttft_seconds``, ``tpot_seconds`` and ``e2e_seconds`` are those of ``answer`` at the
-    ``percentile`` with the 80 % interval of the step times, or at that of its limit in ``limits``
-    where it has one of its own; ``devices_low`` and ``devices_high`` what would be needed at
-    either end of it (None: none keeps the level). ``sequences`` are requests that a replica holds
-    on average, ``waits`` the chance that one finds no room. ``options`` hold the answer first.
-    Rates are of the whole deployment; a month has 730 hours. ``tails`` are times at further
-    percentiles, ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` the chances that the limits are kept;
-    ``e2e_limit_seconds`` is the one on a whole request.
-    ``usd_per_million_output_tokens`` at the rate asked, with that of ``devices_low`` and
-    ``devices_high`` (the answer's own, where no number does). ``replica`` is the plan of one.
-    Where several devices were asked this is the cheapest: ``others`` are the answers on the other
-    devices, ``refused`` the (device, reason) of those without. ``replay``: how far the formulas are
-    from the scheduler, and whose times are told. ``limits`` have their percentiles;
-    ``e2e_limit_seconds`` is that of a whole request.
+    ``percentile``, or at that of the limit in ``limits``, with the 80 % interval of the step times;
+    ``devices_low`` and ``devices_high`` are needed at its ends (None: none keeps the level).
+    ``sequences`` are requests that a replica holds on average, ``waits`` the chance that one finds
+    no room. ``options`` hold the answer first. Rates are of the whole deployment. ``tails`` are
+    times at further percentiles, ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` the chances that
+    limits are kept; ``e2e_limit_seconds`` is the limit on a whole request.
+    ``usd_per_million_output_tokens`` ranges from the cost of ``devices_low`` to that of
+    ``devices_high`` (the answer's own where None). ``replica`` is the plan of one. Of several
+    devices this is the cheapest: ``others`` are the other answers, ``refused`` the (device, reason)
+    of those without. ``replay``: how far the formulas are from the scheduler, and whose times are
+    told.
     """
 
     model: str

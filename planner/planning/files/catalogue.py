@@ -42,15 +42,14 @@ SAME_SHARE = 0.005
 
 @record
 class PublishedFile:
-    """One file, or one set of parts, of ``repository``: ``quant`` is the name that the repository
-    gives it, ``container`` its format (``gguf``, ``mlx``, or what a server reads).
+    """One file, or one set of parts, of ``repository``: ``quant`` is its name there, ``container``
+    its format (``gguf``, ``mlx``, or what a server reads).
 
-    ``bytes`` are as a source states them (``basis`` stated), counted from the rules of what made it
-    (computed: where the source states the size to 0.1 GiB, it is that size), or stated to 0.1 GiB
-    (rounded); None with an empty basis where nobody says. ``of`` is the repository that was
-    converted, ``model`` the bundled model of its structure ("" for one that is not bundled).
-    ``downloads`` are those of the repository when the source was made, which was ``seen`` (ISO
-    date).
+    ``bytes`` have a ``basis``: stated by a source, computed from the rules of what made it (and
+    equal to what a source states to 0.1 GiB), or rounded (stated to 0.1 GiB only); None with an
+    empty basis where nobody says. ``of`` is the repository that was converted, ``model`` the
+    bundled model of its structure ("" without one). ``downloads`` are those when the source was
+    ``seen`` (ISO date).
     """
 
     model: str

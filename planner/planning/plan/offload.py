@@ -19,12 +19,13 @@ class OffloadSeconds:
 @cached_record
 class OffloadInfo:
     """What is offloaded to the memory of ``sockets`` sockets of ``host``, and what a step spends
-    there. ``places`` says what is divided: the first ``layers`` have their ``kinds`` in host
-    memory, or the least popular experts of every layer are there. Experts are counted over all
-    layers; ``hit_rate`` is the share of routed tokens (of layers, in dense models) that the device
-    serves. ``mode`` is for decode and ``prompt_mode`` for prefill: computed on the CPU, or fetched.
-    ``memory_bytes`` is the host's room, of which ``host_bytes`` are used; ``device_bytes`` are the
-    weights on the device. ``flags`` are the server's."""
+    there. ``places``: the first ``layers`` have their ``kinds`` in host memory, or the least
+    popular experts of every layer are there. Experts are counted over all layers; ``hit_rate``
+    is the share of routed tokens (of layers, in dense models) that the device serves. ``mode``
+    is for decode and ``prompt_mode`` for prefill: computed on the CPU, or fetched.
+    ``memory_bytes`` is the host's room, ``host_bytes`` of it used; ``device_bytes`` are the
+    weights on the device. ``flags`` are the server's.
+    """
 
     host: str
     sockets: int

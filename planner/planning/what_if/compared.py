@@ -33,14 +33,15 @@ FIGURES = (
 @cached_record
 class ComparedPlan:
     """One row. ``kind`` is recommended, released, recipe or uniform; ``schemes`` are those of the
-    linear layers. A row that does not run has its ``reason`` and no figures. ``users`` are
+    linear layers. A row that does not run has a ``reason`` and no figures. ``users`` are
     concurrent requests over all replicas, bytes those of the fullest device, ``loss`` in
     ``loss_unit``; rates, times and costs as in a plan file. ``within_limits`` is False where no
     plan keeps the latency limits: it is the fastest that fits. ``weights``: whether they must be
-    requantized; ``checkpoint``: what to load, or the flags that quantize while loading.
-    ``probability_better``: that it beats the recommendation, None of that itself and where it is
-    not known; ``why_not`` it is rejected. ``roles``: what it is shown for; ``mode``: one pool or
-    two; ``meaning``: the word for its loss."""
+    requantized; ``checkpoint``: what to load, or flags that quantize while loading.
+    ``probability_better``: that it beats the recommendation (None: it is that, or not known);
+    ``why_not``: why it is rejected. ``roles``: what it is shown for; ``mode``: one pool or two;
+    ``meaning``: the word for its loss.
+    """
 
     model: str
     device: str

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @cached_record
 class FleetPool:
-    """Replicas of one plan of ``name`` (the model's name in the file) on one kind of device. They
-    get ``requests_per_second``, and could serve ``room_per_second`` within the limits; times are
-    those at the percentile with the 80 % interval of the step times. ``replicas_low`` and
-    ``replicas_high``: what this rate would need at either end of it (None: no number suffices).
-    ``ttft_kept``, ``tpot_kept`` and ``e2e_kept`` are the chances to keep the limits (None: no
-    limit); ``e2e_seconds`` from arrival to the last token. ``replay``: how far the formulas are
-    from the scheduler, and whose times are told.
+    """Replicas of one plan of ``name`` (the model's name in the file) on one kind of device, for
+    ``requests_per_second``; they could serve ``room_per_second`` within the limits. Times are
+    those at the percentile with the 80 % interval of the step times, ``replicas_low`` and
+    ``replicas_high`` what its ends would need (None: no number suffices). ``ttft_kept``,
+    ``tpot_kept`` and ``e2e_kept`` are the chances to keep the limits (None: no limit);
+    ``e2e_seconds`` from arrival to the last token. ``replay``: how far the formulas are from the
+    scheduler, and whose times are told.
     """
 
     name: str
