@@ -285,8 +285,10 @@ def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
         yield t("plan.default_tpot_dropped")
     floor = assumption_of(plan, "max-loss default")
     if floor is not None:
-        above = assumption_of(plan, "above max-loss") is not None
-        yield t(f"plan.default_loss{'_before' if above else ''}", scheme=floor.value)
+        if assumption_of(plan, "above max-loss") is None:
+            yield t("plan.default_loss", scheme=floor.value)
+        else:
+            yield t("plan.default_loss_before", scheme=floor.value)
     if assumption_of(plan, "max-loss dropped") is not None:
         yield t("plan.default_loss_dropped")
     price = assumption_of(plan, "price")
