@@ -14,12 +14,12 @@ from evaluation.aiconfigurator.questions import ServiceLevel, SideQuestion
 from planner.base.errors import InfeasibleError
 from planner.planning.pools.cases import PoolSpaces, pool_spaces
 from planner.planning.pools.find_pools import demand_of, device_budget
-from planner.planning.pools.handover import link_between
 from planner.planning.pools.options import with_least_batch
 from planner.planning.pools.search import PoolSearch, TwoPools, WorkerCandidates, prefill_rates
 from planner.planning.pools.workers import DecodeWorkers, PrefillWorkers
 from planner.planning.question.input import QuestionInput
 from planner.planning.question.named import RELEASED
+from planner.planning.question.pool_link import link_between
 from planner.planning.question.question import Question
 
 Worker = TypeVar("Worker", PrefillWorkers, DecodeWorkers)
