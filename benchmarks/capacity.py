@@ -24,8 +24,9 @@ import numpy as np
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.solve import decide_or_refuse
 from planner.planning.question.input import QuestionInput
+from planner.scheduler.rules import ROUTERS
 from planner.sizing.deployable import deployables
-from planner.sizing.level import ROUTERS, percentile_times
+from planner.sizing.level import percentile_times
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import saturation_rate
 from planner.throughput.scheduling import Scheduling

@@ -8,6 +8,7 @@ VLLM, SGLANG, TENSORRT_LLM, LLAMA_CPP = "vllm", "sglang", "tensorrt-llm", "llama
 FCFS, LONGEST_PREFIX = "fcfs", "lpm"
 LEAST_LOADED, ROUND_ROBIN, RANDOM = "least-loaded", "round-robin", "random"
 ROUTERS = (LEAST_LOADED, ROUND_ROBIN, RANDOM)
+"""How a request gets its replica."""
 
 
 @record

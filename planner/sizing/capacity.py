@@ -22,6 +22,7 @@ from planner.planning.question.input import AUTO, ENGINES, QuestionInput
 from planner.planning.question.parameters import LIMITS_ON_TIME
 from planner.planning.question.percentile_limits import limit_at
 from planner.requests.request_rate import LEAST, MOST
+from planner.scheduler.rules import LEAST_LOADED, ROUTERS
 from planner.sizing.by_device import (
     SizedAnswer,
     SizedRow,
@@ -33,7 +34,6 @@ from planner.sizing.by_device import (
 from planner.sizing.capacity_figures import format_notes, replica_plan, tails_of, usd_per_million
 from planner.sizing.capacity_record import Capacity, ReplayCheck, SimulatedTimes
 from planner.sizing.cheapest import CheapestFormats, SizedRate, cheapest_formats
-from planner.sizing.level import LEAST_LOADED, ROUTERS
 from planner.sizing.notes import capacity_notes
 from planner.sizing.options import (
     LAYOUTS_TOLD,

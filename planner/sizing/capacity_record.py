@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
 from planner.planning.plan.file import OF_REPLICA
+from planner.planning.plan.open_arrivals import LimitAtPercentile
 from planner.planning.plan.record import Assumption, Estimate, Plan, plain_data
 from planner.sizing.degrees import degrees
-from planner.sizing.service_level import TimeLimit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,7 +166,7 @@ class Capacity:
     tpot_kept: float | None
     usd_per_million_output_tokens: Estimate | None
     replica: Plan
-    limits: tuple[TimeLimit, ...] = ()
+    limits: tuple[LimitAtPercentile, ...] = ()
     e2e_limit_seconds: float | None = None
     e2e_seconds: Estimate | None = None
     e2e_kept: float | None = None

@@ -27,11 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.planning.plan.open_arrivals import DRAWN as DRAWN
-from planner.planning.plan.open_arrivals import LEAST_LOADED as LEAST_LOADED
-from planner.planning.plan.open_arrivals import ROUND_ROBIN as ROUND_ROBIN
-from planner.planning.plan.open_arrivals import ROUTERS as ROUTERS
 from planner.planning.question.time_limits import request_seconds
+from planner.scheduler.rules import RANDOM
 from planner.sizing.first_token import first_tokens, passes
 from planner.sizing.in_flight import InFlight, in_flight
 from planner.sizing.rank import NEVER, RankPace, ServedRank, rank_pace
@@ -83,7 +80,7 @@ class RankLoad:
 def rank_load(rank: ServedRank, rate: float, servers: int, router: str) -> RankLoad | None:
     """``rank`` at ``rate`` requests a second of its own, one of ``servers`` that the ``router``
     chooses from; None where more come than are served."""
-    spread = router != DRAWN and servers > 1
+    spread = router != RANDOM and servers > 1
     paced = rank_pace(rank, rate)
     law = in_flight(rank, paced, rate, min(servers, POOLED) if spread else 1)
     return None if law is None else RankLoad(rank, rate, paced, law, spread)

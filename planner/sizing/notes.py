@@ -8,9 +8,9 @@ from planner.messages.message import Message, Note, message
 from planner.planning.question.prices import price_source
 from planner.planning.question.question import Question
 from planner.planning.serving.notes import host_time_message, prompt_host_message, scheduler_message
+from planner.scheduler.rules import RANDOM
 from planner.sizing.capacity_record import HOURS_A_MONTH, ReplayCheck
 from planner.sizing.deployable import Deployable
-from planner.sizing.level import DRAWN
 from planner.sizing.options import SizedDeployable
 from planner.throughput.engine_policy import engine_policy
 
@@ -39,7 +39,7 @@ def capacity_notes(
 def _queue_notes(deployable: Deployable, router: str) -> Iterator[Note]:
     queues = (
         message("capacity.ranks_are_queues", router=router)
-        if router == DRAWN
+        if router == RANDOM
         else message("capacity.ranks_hold_equal", router=router)
     )
     yield Note(

@@ -20,8 +20,6 @@ from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.plan.names import counted_formats
 from planner.planning.plan.notes import with_notes
 from planner.planning.plan.open_arrivals import (
-    LEAST_LOADED,
-    LimitAtPercentile,
     OpenArrivals,
     TimesAtPercentile,
 )
@@ -33,6 +31,7 @@ from planner.planning.question.input import QuestionInput
 from planner.planning.question.parameters import LIMITS_ON_TIME
 from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.search.rivals import shown_schemes
+from planner.scheduler.rules import LEAST_LOADED
 from planner.sizing.by_device import SizedAnswer
 from planner.sizing.capacity import SizingInput, sized_on_device
 from planner.sizing.capacity_record import HOURS_A_MONTH, Capacity
@@ -145,10 +144,7 @@ def _arrivals(capacity: Capacity) -> OpenArrivals:
         load=capacity.answer.load,
         sequences=capacity.sequences,
         percentile=capacity.percentile,
-        limits=tuple(
-            LimitAtPercentile(limit.what, limit.seconds, limit.percentile)
-            for limit in capacity.limits
-        ),
+        limits=capacity.limits,
         times=tuple(
             TimesAtPercentile(
                 point.percentile,

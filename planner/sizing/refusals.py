@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from planner.base.errors import InfeasibleError
 from planner.base.units import format_seconds
 from planner.messages.message import LINKED, Text, joined, message
+from planner.planning.plan.open_arrivals import LimitAtPercentile
 from planner.sizing.deployable import Deployable
 from planner.sizing.options import SizedDeployable, compromises, rounded_down, rounded_up
 from planner.sizing.replicas import MOST_REPLICAS, max_request_rate, unloaded_times
-from planner.sizing.service_level import ServiceLevel, TimeLimit
+from planner.sizing.service_level import ServiceLevel
 
 ROOM = 1.1
 """A limit that is hinted at is this much above what one request takes, so that some load fits."""
@@ -57,7 +58,7 @@ def no_replica(ones: Sequence[Deployable], level: ServiceLevel) -> InfeasibleErr
     )
 
 
-def _at(level: ServiceLevel, limit: TimeLimit) -> str:
+def _at(level: ServiceLevel, limit: LimitAtPercentile) -> str:
     """``p99:`` where a limit is on another percentile than that of the level."""
     return "" if limit.percentile == level.percentile else f"p{limit.percentile:g}:"
 

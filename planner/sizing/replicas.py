@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from math import ceil
 
+from planner.scheduler.rules import RANDOM
 from planner.sizing.level import (
-    DRAWN,
     PercentileTimes,
     percentile_times,
     rank_load,
@@ -138,7 +138,7 @@ def max_request_rate(rank: ServedRank, replicas: int, router: str, level: Servic
 
 def unloaded_times(rank: ServedRank) -> PercentileTimes:
     """What a request that meets no other sees [s]."""
-    times = percentile_times(rank, SELDOM, 1, DRAWN, 0.5)
+    times = percentile_times(rank, SELDOM, 1, RANDOM, 0.5)
     if times is None:
         return PercentileTimes(NEVER, NEVER, NEVER, NEVER, NEVER, 0.0, 0.0, 0.0)
     return times

@@ -5,20 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.base.records import record
+from planner.planning.plan.open_arrivals import LimitAtPercentile
 from planner.planning.question.percentile_limits import LimitAt
 from planner.sizing.level import PercentileTimes
 
 ROUNDING = 1e-9
 TTFT, TPOT, E2E = "TTFT", "TPOT", "E2E"
-
-
-@record
-class TimeLimit:
-    """``seconds`` that a ``percentile`` of requests keeps of the time called ``what``."""
-
-    what: str
-    seconds: float
-    percentile: float
 
 
 @record
@@ -40,10 +32,10 @@ class ServiceLevel:
         return (own[what] or self.percentile) / 100.0
 
     @property
-    def limits(self) -> tuple[TimeLimit, ...]:
+    def limits(self) -> tuple[LimitAtPercentile, ...]:
         """Those that there are."""
         return tuple(
-            TimeLimit(what, seconds, 100.0 * self.share(what))
+            LimitAtPercentile(what, seconds, 100.0 * self.share(what))
             for what, seconds in ((TTFT, self.ttft), (TPOT, self.tpot), (E2E, self.e2e))
             if seconds is not None
         )

@@ -141,6 +141,15 @@ def with_slower_steps(policy: Scheduling, factor: float) -> Scheduling:
     )
 
 
+def with_slower_prompts(policy: Scheduling, factor: float) -> Scheduling:
+    """``policy`` where the host's work for a prompt takes ``factor`` times as long."""
+    return replace(
+        policy,
+        prompt_floor_seconds=policy.prompt_floor_seconds * factor,
+        handling_seconds=policy.handling_seconds * factor,
+    )
+
+
 def with_prompt_host(policy: Scheduling, host: PromptHost, layers: int) -> Scheduling:
     """``policy`` of a model with ``layers`` layers, prompts at the cost of ``host``."""
     return replace(

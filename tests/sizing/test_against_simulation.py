@@ -4,7 +4,8 @@ import pytest
 from support.played_queues import simulate
 from support.served_ranks import served_rank
 
-from planner.sizing.level import ROUTERS, percentile_times
+from planner.scheduler.rules import ROUTERS
+from planner.sizing.level import percentile_times
 from planner.sizing.replicas import saturation_rate
 from planner.throughput.scheduling import Scheduling
 

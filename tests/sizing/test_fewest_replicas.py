@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.served_ranks import served_rank
 
-from planner.sizing.level import ROUTERS
+from planner.scheduler.rules import ROUTERS
 from planner.sizing.rank import ServedRank
 from planner.sizing.replicas import (
     ReplicaGroup,

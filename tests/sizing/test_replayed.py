@@ -247,8 +247,9 @@ def test_layouts_that_may_need_fewer_devices_are_replayed_and_the_best_is_first(
     best, check = replayed_layouts(layouts, level)
     assert (played, check) == ([4, 6], "b")
     assert [one.devices for one in best] == [6, 8, 10]
-    monkeypatch.setattr(replayed, "_replayed", lambda sized, level: None)
-    assert replayed_layouts(layouts, level) == ((first, second, third), None)
+    monkeypatch.setattr(replayed, "_replayed", lambda sized, level: (None, sized.devices))
+    missed: Any = replayed_layouts(layouts, level)
+    assert missed == ((first, second, third), 4)
 
 
 def test_prompts_that_are_in_the_cache_are_so_in_the_replay(

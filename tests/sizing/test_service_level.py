@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.planning.plan.open_arrivals import LimitAtPercentile
 from planner.planning.question.percentile_limits import LimitAt
 from planner.sizing.level import PercentileTimes
-from planner.sizing.service_level import E2E, TPOT, TTFT, ServiceLevel, TimeLimit, level_of
+from planner.sizing.service_level import E2E, TPOT, TTFT, ServiceLevel, level_of
 
 LEVEL = ServiceLevel(2.0, 0.05, 90.0, 8.0, ttft_percentile=99.0, e2e_percentile=50.0)
 PARTS = st.floats(0.0, 2.0)
@@ -19,12 +20,14 @@ def times(ttft: float, tpot: float, e2e: float) -> PercentileTimes:
 
 def test_each_limit_has_its_own_percentile_or_that_of_most() -> None:
     assert LEVEL.limits == (
-        TimeLimit("TTFT", 2.0, 99.0),
-        TimeLimit("TPOT", 0.05, 90.0),
-        TimeLimit("E2E", 8.0, 50.0),
+        LimitAtPercentile("TTFT", 2.0, 99.0),
+        LimitAtPercentile("TPOT", 0.05, 90.0),
+        LimitAtPercentile("E2E", 8.0, 50.0),
     )
     assert [LEVEL.share(what) for what in (TTFT, TPOT, E2E)] == [0.99, 0.9, 0.5]
-    assert ServiceLevel(None, 0.05, 90.0, None, 99.0).limits == (TimeLimit("TPOT", 0.05, 90.0),)
+    assert ServiceLevel(None, 0.05, 90.0, None, 99.0).limits == (
+        LimitAtPercentile("TPOT", 0.05, 90.0),
+    )
 
 
 def test_limits_are_alike_where_their_percentiles_are() -> None:

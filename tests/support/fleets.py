@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from planner.messages.message import message
+from planner.planning.plan.open_arrivals import LimitAtPercentile
 from planner.planning.plan.record import Assumption, Estimate
 from planner.sizing.fleet.fleet_record import (
     Fleet,
@@ -15,7 +16,6 @@ from planner.sizing.fleet.fleet_record import (
     FleetWork,
     MarginalValue,
 )
-from planner.sizing.service_level import TimeLimit
 
 ASKED: dict[str, Any] = {
     "title": "Two small models",
@@ -108,7 +108,7 @@ def model(name: str, usd: float | None = 12.0) -> FleetModel:
         8,
         usd,
         None if usd is None else 0.47,
-        (TimeLimit("TTFT", 1.0, 95.0), TimeLimit("TPOT", 0.04, 95.0)),
+        (LimitAtPercentile("TTFT", 1.0, 95.0), LimitAtPercentile("TPOT", 0.04, 95.0)),
     )
 
 

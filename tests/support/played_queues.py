@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.base.records import record
-from planner.sizing.level import LEAST_LOADED, ROUND_ROBIN
+from planner.scheduler.rules import LEAST_LOADED, ROUND_ROBIN
 from planner.sizing.rank import ServedRank
 
 Array = NDArray[np.float64]

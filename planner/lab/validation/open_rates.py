@@ -32,7 +32,7 @@ from planner.planning.replay.runs import Routing, served, three_runs
 from planner.planning.replay.saturation import is_saturated
 from planner.requests.stream import RequestStream
 from planner.scheduler.served import ServedRequests
-from planner.throughput.engine_policy import host_class, with_slower_steps
+from planner.throughput.engine_policy import host_class, with_slower_prompts, with_slower_steps
 
 RATE = re.compile(r"rate (\d+(?:\.\d+)?)\s*(?:/s|req/s)?", re.IGNORECASE)
 _SAID = {
@@ -150,15 +150,8 @@ def at_factor(where: Replayed, run: RateRun, factor: float) -> Replayed:
     """``where`` with a host that takes ``factor`` times as long as the rules state, in place of
     what its class has."""
     share = factor / host_class(run.stage.server.case.device).factor
-    policy = with_slower_steps(where.policy, share)
-    return replace(
-        where,
-        policy=replace(
-            policy,
-            prompt_floor_seconds=policy.prompt_floor_seconds * share,
-            handling_seconds=policy.handling_seconds * share,
-        ),
-    )
+    policy = with_slower_prompts(with_slower_steps(where.policy, share), share)
+    return replace(where, policy=policy)
 
 
 def _mean(stream: RequestStream, run: ServedRequests, name: str) -> float:

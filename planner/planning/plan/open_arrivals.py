@@ -6,10 +6,6 @@ from __future__ import annotations
 from planner.base.records import cached_record
 from planner.planning.plan.evidence import Estimate
 
-LEAST_LOADED, ROUND_ROBIN, DRAWN = "least-loaded", "round-robin", "random"
-ROUTERS = (LEAST_LOADED, ROUND_ROBIN, DRAWN)
-"""How a request gets its replica."""
-
 
 @cached_record
 class TimesAtPercentile:

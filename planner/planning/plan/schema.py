@@ -27,7 +27,6 @@ from planner.planning.plan.deployment import (
     PoolUnit,
     PrefillPool,
 )
-from planner.planning.plan.open_arrivals import ROUTERS
 from planner.planning.plan.prefix_cache import CacheWorth
 from planner.planning.plan.recommendation import NextLossStep, OtherPlan
 from planner.planning.plan.record import (
@@ -41,6 +40,7 @@ from planner.planning.plan.record import (
 )
 from planner.quality.loss_units import NATS, RELATIVE
 from planner.quality.meaning import all_words
+from planner.scheduler.rules import ROUTERS
 from planner.throughput.roofline import BOUNDS
 
 READ_VERSIONS = (version_1.FROM, version_2.FROM, SCHEMA_VERSION)

@@ -83,7 +83,7 @@ class PoolsParameters:
     transfer_bytes_per_s: float | None = parameter(
         default=None,
         kind="number",
-        help="Bandwidth between the pools per device (default: its link in one domain, else its network).",
+        help="Bandwidth between the pools per device (default: its scale-up link or network).",
     )
 
 

@@ -27,6 +27,7 @@ from planner.planning.serving.loop import Loop, loop_rules
 from planner.requests.stream import RequestStream
 from planner.scheduler.costs import StepCosts
 from planner.scheduler.rules import SchedulerRules
+from planner.throughput.engine_policy import with_slower_prompts, with_slower_steps
 from planner.throughput.scheduling import Scheduling
 
 OF_LOOPS = ("admission", "graph padding")
@@ -219,7 +220,7 @@ def at_interval_ends(
 def scaled(where: Replayed, step: float, host: float, prompt: float) -> Replayed:
     """The deployment with steps ``step`` times as long on the device and ``host`` times on the
     host, and prompts with the host's work on them ``prompt`` times."""
-    costs, policy = where.costs, where.policy
+    costs = where.costs
     return replace(
         where,
         costs=replace(
@@ -229,12 +230,5 @@ def scaled(where: Replayed, step: float, host: float, prompt: float) -> Replayed
             everywhere=costs.everywhere * prompt,
             behind=costs.behind * prompt,
         ),
-        policy=replace(
-            policy,
-            host_seconds=policy.host_seconds * host,
-            host_seconds_per_sequence=policy.host_seconds_per_sequence * host,
-            exposed_seconds_per_sequence=policy.exposed_seconds_per_sequence * host,
-            prompt_floor_seconds=policy.prompt_floor_seconds * prompt,
-            handling_seconds=policy.handling_seconds * prompt,
-        ),
+        policy=with_slower_prompts(with_slower_steps(where.policy, host), prompt),
     )

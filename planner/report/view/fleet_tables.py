@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.base.units import format_seconds, format_three
+from planner.planning.plan.open_arrivals import LimitAtPercentile
 from planner.report.phrases import Phrases
 from planner.report.plan_terms import chance
 from planner.report.view.record import Items, Section, Table
@@ -17,7 +18,6 @@ from planner.sizing.fleet.fleet_record import (
     FleetRequests,
     MarginalValue,
 )
-from planner.sizing.service_level import TimeLimit
 
 NONE = "-"
 
@@ -178,7 +178,7 @@ def _limits(t: Phrases, model: FleetModel) -> str:
     return t("models.both", limits=both, percentile=f"{model.percentile:g}")
 
 
-def _at(model: FleetModel, limit: TimeLimit) -> str:
+def _at(model: FleetModel, limit: LimitAtPercentile) -> str:
     """The time that is limited, with its percentile where it is another than the model's."""
     alike = limit.percentile == model.percentile
     return limit.what if alike else f"p{limit.percentile:g} {limit.what}"

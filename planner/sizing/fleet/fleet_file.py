@@ -11,7 +11,7 @@ from planner.base.errors import DataError, InputError, nearest_names
 from planner.base.records import record
 from planner.planning.question.percentile_limits import LimitAt, limit_at
 from planner.requests.request_rate import LEAST, MOST, rate_of
-from planner.sizing.level import LEAST_LOADED, ROUTERS
+from planner.scheduler.rules import LEAST_LOADED, ROUTERS
 from planner.sizing.service_level import ServiceLevel, level_of
 
 COST, SPARE = "cost", "spare"

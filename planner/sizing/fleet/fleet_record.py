@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from planner.base.display import as_frame, as_table, as_text
 from planner.base.records import cached_record
+from planner.planning.plan.open_arrivals import LimitAtPercentile
 from planner.planning.plan.record import Assumption, Estimate, plain_data
 from planner.sizing.capacity_record import ReplayCheck
 from planner.sizing.degrees import degrees
-from planner.sizing.service_level import TimeLimit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ class FleetModel:
     devices: int
     usd_per_hour: float | None
     usd_per_million_output_tokens: float | None
-    limits: tuple[TimeLimit, ...]
+    limits: tuple[LimitAtPercentile, ...]
 
 
 @cached_record

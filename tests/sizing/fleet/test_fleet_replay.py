@@ -6,10 +6,10 @@ from typing import Any
 
 import planner
 from planner.planning.question.input import QuestionInput
+from planner.scheduler.rules import LEAST_LOADED
 from planner.sizing.capacity import SizingInput, sized_on_device
 from planner.sizing.deployable import Deployable
 from planner.sizing.fleet.fleet_record import Fleet
-from planner.sizing.level import LEAST_LOADED
 from planner.sizing.notes import pool_replay_note
 from planner.sizing.replayed import checked_times
 from planner.sizing.service_level import ServiceLevel

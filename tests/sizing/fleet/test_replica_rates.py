@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.served_ranks import served_rank
 
+from planner.scheduler.rules import LEAST_LOADED
 from planner.sizing.fleet.replica_rates import CLOSE, largest_feasible, rates_by_replicas
-from planner.sizing.level import LEAST_LOADED
 from planner.sizing.replicas import ReplicaGroup
 from planner.sizing.service_level import ServiceLevel
 
