@@ -72,11 +72,12 @@ def headline_table(outcomes: Sequence[Outcome]) -> str:
 
 def coverage_words(outcomes: Sequence[Outcome]) -> str:
     """In how many groups of rows the 80 % interval holds what it says."""
-    return "\n".join(
-        f"{c.what.upper()}: {c.inside} of {c.groups} groups (model, engine version, device, "
-        f"format, pools) with at least {LEAST_GROUP} rows have {BAND[0]:.0f} to "
-        f"{BAND[1]:.0f} % of them inside the 80 % interval."
-        for c in covered(outcomes)
+    found = " and ".join(
+        f"{c.inside} of {c.groups} for {c.what.upper()}" for c in covered(outcomes)
+    )
+    return (
+        f"Of groups (model, engine version, device, format, pools) with at least {LEAST_GROUP} "
+        f"rows, {found} have {BAND[0]:.0f} to {BAND[1]:.0f} % of them inside the 80 % interval."
     )
 
 

@@ -154,7 +154,7 @@ def agreement(answers: Mapping[str, Any], name: str, mode: str) -> list[float]:
 def _words(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel]]) -> str:
     """How far the two are apart over all configurations."""
     rows = []
-    for mode, word in (("agg", "workers that do both"), ("disagg", "pools")):
+    for mode, word in (("agg", "one pool"), ("disagg", "two pools")):
         for name, what in (
             ("tokens_per_second_per_device", "tokens/s"),
             ("tpot_ms", "TPOT"),

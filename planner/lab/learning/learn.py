@@ -50,10 +50,10 @@ def learn(
     forget_run: str | None = None,
     hardware_dir: str | os.PathLike[str] | None = None,
 ) -> Learning:
-    """The runs in ``results`` beside what is predicted of them, each kept as a correction for its
-    device, engine, version and class of model unless it was disturbed. What a file does not say is
-    ``model`` and the others after it. ``keep_runs``: False compares alone. ``forget_run``: the id
-    of a kept run to remove first, or ``all``. Without results: what is kept.
+    """Compare the runs in ``results`` with their predictions; each that was not disturbed is kept
+    as a correction for its device, engine, version and class of model. ``model`` and the arguments
+    after it say what a file does not. ``keep_runs``: False only compares. ``forget_run``: the id of
+    a kept run to remove first, or ``all``. Without results: what is kept.
 
     Raises:
         DataError: a file that is no result. InputError: something is missing, or cannot be written.

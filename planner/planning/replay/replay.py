@@ -118,10 +118,10 @@ def replay(
     no_learned: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReplayAnswer:
-    """What becomes of ``count`` requests that come at ``rate`` a second, in ``stages`` of rates
-    (``"600s@5/s,600s@10/s"``), or as a ``trace`` has them; else at the rate that a ``plan`` was
-    made for. The deployment of ``scheme`` (default: the published checkpoint) or of ``plan`` runs
-    them pass by pass, as its engine schedules.
+    """Replay ``count`` requests that arrive at ``rate`` a second, in ``stages`` of rates
+    (``"600s@5/s,600s@10/s"``), as in a ``trace``, or else at the rate that a ``plan`` was made for.
+    The deployment of ``scheme`` (default: the published checkpoint) or of ``plan`` runs them pass
+    by pass, as its engine schedules.
 
     ``prefill_workers`` and ``decode_workers`` split it into pools of workers of its layout; a plan
     in pools has its own. Limits on TTFT, TPOT and E2E [s] count in the goodput alone. Equal
