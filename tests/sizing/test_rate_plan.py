@@ -177,4 +177,4 @@ def test_whose_times_are_told_is_told() -> None:
         engine="vllm",
         tpot_seconds=0.02,
     )
-    assert "times replayed through the scheduler (formulas -" in " ".join(plan_text(plan).split())
+    assert "times replayed through the scheduler (formulas −" in " ".join(plan_text(plan).split())

@@ -157,7 +157,9 @@ def next_step_text(t: Phrases, plan: Plan, step: NextLossStep) -> str:
     return t(
         "plan.step",
         name=t.original(step.name) + on_devices(t, plan, step.devices),
-        gain=f"{gain:+.0%}",
+        gain=f"{gain:+.0%}"
+        if plan.open_arrivals is None
+        else t("plan.step_each", gain=f"{gain:+.0%}"),
         loss=f"{step.loss:.3g}",
         measured=t("plan.step_measured", figure=t.original(figure)) if figure else "",
     )

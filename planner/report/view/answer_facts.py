@@ -237,7 +237,7 @@ def replayed_text(t: Phrases, assumptions: Sequence[Assumption]) -> Iterator[str
     the limits. Nothing where both agree."""
     for item in assumptions:
         if isinstance(item.value, Message) and item.value.id in REPLAYED:
-            off = str(dict(item.value.values).get("off", "")).replace("%", " %")
+            off = str(dict(item.value.values).get("off", "")).replace("%", " %").replace("-", "−")
             yield t(REPLAYED[item.value.id], off=off)
 
 
@@ -246,13 +246,22 @@ def _arrivals(t: Phrases, devices: int, arrivals: OpenArrivals) -> Iterator[str]
     yield t(
         "plan.arrivals",
         router=t.texts[f"router.{arrivals.router}"],
-        percentile=f"{arrivals.percentile:g}",
+        percentiles=_kept_at(t, arrivals),
     )
     low, high = (
         t("plan.no_devices") if end is None else f"{end:,}"
         for end in (arrivals.devices_low, arrivals.devices_high)
     )
     yield t("plan.devices_at_rate", devices=f"{devices:,}", low=low, high=high)
+
+
+def _kept_at(t: Phrases, arrivals: OpenArrivals) -> str:
+    """The percentile of the limits, or that of each where they differ."""
+    if all(limit.percentile == arrivals.percentile for limit in arrivals.limits):
+        return f"p{arrivals.percentile:g}"
+    return t("answer.comma").join(
+        f"p{limit.percentile:g} ({limit.what})" for limit in arrivals.limits
+    )
 
 
 def gap_text(plan: Plan) -> str:
