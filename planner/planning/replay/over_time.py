@@ -62,7 +62,8 @@ def seconds_run(served: ServedRequests, weights: Array, ends: Array) -> Array:
     """Seconds of passes times their ``weights`` [S] on intervals with ``ends`` [n], the first from
     0: of a pass that goes on beyond one, what is left of it counts in the next."""
     begin = served.start_seconds
-    return _left(begin, weights, ends) - _left(begin + served.pass_seconds, weights, ends)
+    ran = _left(begin, weights, ends) - _left(begin + served.pass_seconds, weights, ends)
+    return np.maximum(ran, 0.0)  # a difference of sums is below nothing by rounding
 
 
 def _left(since: Array, weights: Array, ends: Array) -> Array:
