@@ -12,6 +12,8 @@ from planner.scheduler.served import ServedRequests
 
 Array = NDArray[np.float64]
 INTERVALS = 120
+ROUNDING = 1e-9
+"""Of an interval: passes that are shorter are none."""
 
 
 def interval_ends(stream: RequestStream, served: ServedRequests) -> Array:
@@ -26,7 +28,8 @@ def over_time(stream: RequestStream, served: ServedRequests, *, apart: bool = Fa
     ends = interval_ends(stream, served)
     width = float(ends[0])
     busy, decoded, in_cache, tokens = _of_passes(served, ends)
-    spent = np.maximum(busy, 1e-30)
+    runs = busy > ROUNDING * width
+    in_use = np.divide(in_cache, busy, out=np.zeros_like(busy), where=runs)
     if not apart:
         tokens = tokens + _first_tokens(served, width)
     came = np.clip((stream.arrival_seconds // width).astype(np.int64), 0, INTERVALS - 1)
@@ -36,7 +39,7 @@ def over_time(stream: RequestStream, served: ServedRequests, *, apart: bool = Fa
         _plain(ends),
         _plain(waiting_at(stream, served, ends)),
         _plain(decoded / width),
-        _plain(in_cache / spent),
+        _plain(in_use),
         _plain(tokens / width),
         tuple(float(np.median(values)) if len(values) else None for values in medians),
     )
