@@ -74,9 +74,10 @@ def rivals_view(t: Phrases, plan: Plan) -> RivalsView | None:
     values = [row.value for row in rows]
     wide = min(values) > 0 and max(values) / min(values) > SPREAD
     title = t("first.rivals")
+    alone = "first.unpaired" if plan.open_arrivals is None else "first.each_sized"
     return RivalsView(
         DotPlot(title, axis.title, tuple(rows), f"{axis.title}: {rows_in_words(rows)}", log=wide),
-        (t("first.paired", own=ends) if known else t("first.unpaired")) + _wider(t, plan, chosen),
+        (t("first.paired", own=ends) if known else t(alone)) + _wider(t, plan, chosen),
     )
 
 
