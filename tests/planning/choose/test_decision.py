@@ -54,7 +54,7 @@ def test_a_gain_that_nothing_brings_keeps_what_is_conventional(
     assert mine.order <= base.order
     assert mine.loss <= base.loss
     assert mine.expected <= base.expected
-    if place != CHECKED:
+    if place == DENSE:
         assert choice.taken == choice.conventional
 
 
