@@ -212,10 +212,9 @@ def page(stages: Sequence[Scored], requests: Sequence[Scored], rates: Sequence[S
             "host times to a server's is read off other models.",
             "",
             *table(("device", "figure", *SCORE), by([r for r in rates if r.kept_up], _device)),
-            "Similar experiments (vLLM 0.15.1), as five simulators predict them in "
-            "[sim-to-real-accuracy-validation]"
-            "(https://github.com/inference-sim/sim-to-real-accuracy-validation): median error of "
-            "each, then of version 0.2 of this program, which had no replay.",
+            "Similar experiments (vLLM 0.15.1), as five simulators predict them in a comparison "
+            "recorded on 30 November 2026, whose address was not kept: median error of each, then "
+            "of version 0.2 of this program, which had no replay.",
             "",
             *table(("simulator", "experiments", "ITL", "TTFT", "E2E"), others),
             moved(
