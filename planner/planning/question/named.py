@@ -20,6 +20,7 @@ from planner.planning.engines.mixes import (
     mix_refusal,
     mix_schemes,
     mixes_of,
+    mixture_named,
 )
 from planner.planning.plan import names
 from planner.planning.question.decisions import DecisionUnit
@@ -68,6 +69,14 @@ def by_kind(name: str) -> dict[str, str]:
             hint="begin with it: bf16,experts=nvfp4",
         )
     return out
+
+
+def assignment_named(name: str) -> str:
+    """The assignment that ``name`` spells, whatever its case: a mixture, a scheme by its id, or one
+    that has a name of its own."""
+    mixture = mixture_named(name)
+    own = (*engine_mixes(), *MIXES, RELEASED, "")
+    return mixture if mixture in own or BY_KIND in name else scheme_by_id(name).id
 
 
 def shown_name(name: str) -> Text:

@@ -16,7 +16,6 @@ from planner.models.spec import ModelSpec
 from planner.placement.parts import stored_apart
 from planner.planning.engines.mixes import (
     engine_mixes,
-    mixture_named,
 )
 from planner.planning.engines.rules import kinds_decided_by_quantiser
 from planner.planning.plan.record import Plan
@@ -29,6 +28,7 @@ from planner.planning.question.host_notes import host_notes
 from planner.planning.question.importance import importance_note
 from planner.planning.question.loss_limit import max_loss
 from planner.planning.question.machine import host_devices
+from planner.planning.question.named import assignment_named
 from planner.planning.question.parameters import LIMITS_ON_TIME
 from planner.planning.question.percentile_limits import mean_limit
 from planner.planning.question.policies import (
@@ -84,7 +84,7 @@ def build_question(
     types are written with.
     """
     given_values = given_values.with_scenario(scenario)
-    uniform = mixture_named(uniform) if uniform is not None else None
+    uniform = assignment_named(uniform) if uniform is not None else None
     spec, device, halved = served_in_fp16(spec, device)
     _check_numbers(given_values)
     require_planned(spec)

@@ -10,7 +10,6 @@ from typing import Any
 from planner.base.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.base.units import format_seconds
 from planner.formats.schemes import in_catalogue_order
-from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.messages.message import Message, message
@@ -18,10 +17,10 @@ from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS, modules
 from planner.planning.answer.recommend import recipe_of
 from planner.planning.choose.selection import Selection
-from planner.planning.engines.mixes import engine_mixes, mixture_named
 from planner.planning.modes.deploy import decided_plan, plan_deployment, prefixes_of
 from planner.planning.plan.bounds import escape_control_characters
 from planner.planning.question.input import AUTO, QuestionInput
+from planner.planning.question.named import assignment_named
 from planner.planning.question.pool_flags import PoolFlags
 from planner.planning.question.prices import price_source
 from planner.planning.question.question import Question
@@ -145,10 +144,7 @@ def _published(
 
 def _scheme_names(names: Sequence[str] | None) -> list[str]:
     """The ids of the schemes and mixtures that were named, however they were spelt."""
-    return [
-        mixture if (mixture := mixture_named(name)) in engine_mixes() else scheme_by_id(name).id
-        for name in names or ()
-    ]
+    return [assignment_named(name) for name in names or ()]
 
 
 def _none(spec: ModelSpec, device: DeviceProfile, error: PlannerError) -> ComparedPlan:
