@@ -54,8 +54,16 @@ def test_a_gain_that_nothing_brings_keeps_what_is_conventional(
     assert mine.order <= base.order
     assert mine.loss <= base.loss
     assert mine.expected <= base.expected
-    if place == DENSE:
-        assert choice.taken == choice.conventional
+    dominated = any(
+        one.evidence <= base.evidence
+        and one.simplicity <= base.simplicity
+        and one.loss <= base.loss
+        and one.expected <= base.expected
+        and (one.loss, one.expected) != (base.loss, base.expected)
+        for one in choice.standings
+    )
+    assert (choice.taken == choice.conventional) is not dominated
+    assert not (place == DENSE and dominated)
 
 
 def test_a_smaller_least_gain_lets_a_plan_displace_it() -> None:
