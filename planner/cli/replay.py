@@ -73,10 +73,10 @@ CSV = (".csv",)
     type=INTEGER,
     help="Requests that run at once (default: the engine's max_num_seqs).",
 )
-@options("ttft_ms")
+@click.option("--ttft-ms", type=NUMBER, help="Limit on time to first token [ms].")
 @click.option("--tpot-ms", type=NUMBER, help="Limit on time per output token [ms].")
+@click.option("--e2e-ms", type=NUMBER, help="Limit on a whole request [ms].")
 @options(
-    "e2e_ms",
     "devices",
     "tp",
     "dp",

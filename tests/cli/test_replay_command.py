@@ -213,3 +213,13 @@ def test_ctrl_c_keeps_what_was_simulated(tmp_path: Path) -> None:
     assert not found["complete"]
     assert 0 < found["requests"] < 300000
     assert found["percentiles"]["ttft_seconds"]["p50"]["value"] > 0
+
+
+def test_a_limit_counts_in_the_goodput_and_is_no_percentile(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It said that ttft_seconds is of type str."""
+    assert run([*ASKED, *LOAD, "--ttft-ms", "p99:2000"]) == 2
+    said = capsys.readouterr().err
+    assert "--ttft-ms" in said
+    assert "not a number" in said
