@@ -23,7 +23,7 @@ from planner.lab.article.text import claims_markdown
 
 RENEW = "`make docs` renews it"
 CLAIMS, CLAIMS_DATA = "docs/evidence/claims.md", "docs/evidence/data/claims.csv"
-WORDS = {"docs": 70_000, "docs/evidence": 16_000}
+WORDS = {"docs": 72_000, "docs/evidence": 16_000}
 """At most, in all pages of a folder; CSV beside them is data."""
 TOLERANCE = 0.11
 """Of a printed error in percent: another numpy may round the last digit differently."""
