@@ -49,7 +49,7 @@ def chosen(
         raise UnsupportedError(
             f"{named.label}: {_against(verdict)}", hint=_serving(plan, spec, device, but=named.name)
         )
-    if weights_of(plan, named, device, spec).made in ("release", "loading"):
+    if weights_of(plan, named, device, spec).made in ("release", "given", "loading"):
         return RELEASED, named.address
     container = verdict.container or containers(named)[0]
     if container not in TARGETS:
@@ -106,6 +106,8 @@ def release_steps(weights: WeightsOfPlan, engine: Engine) -> tuple[str, ...]:
             f"Convert the release: `convert_hf_to_gguf.py MODEL --outfile {weights.place}`; "
             "its types stay.",
         )
+    if weights.made == "given":
+        return ("Nothing is to be made: the file is served as it is.",)
     if engine.name == "pytorch":
         return (
             f'`AutoModelForCausalLM.from_pretrained("{weights.place}", dtype="auto", '

@@ -50,7 +50,9 @@ def export(assignment: ModuleAssignment, *, imatrix: str = "") -> Exported:
     lines = [f"{pattern}={TYPES[linear.scheme]}" for linear in main for pattern in patterns(linear)]
     base = _file_type(used)
     head, table = _head_and_table(assignment)
-    words = ["llama-quantize", "--output-tensor-type", head, "--token-embedding-type", table]
+    again = ["--allow-requantize"] if _is_quantised_file(assignment) else []
+    words = ["llama-quantize", *again, "--output-tensor-type", head]
+    words += ["--token-embedding-type", table]
     for line in lines:
         words += ["--tensor-type", line]
     text = " ".join(shlex.quote(word) for word in words)
@@ -69,8 +71,20 @@ def export(assignment: ModuleAssignment, *, imatrix: str = "") -> Exported:
         {FILE: "\n".join([*ends, *lines]) + "\n", "quantise.sh": script},
         ("gguf",),
         tuple(notes),
-        (*_STEPS, *([_MATRIX] if imatrix else ())),
+        (
+            *(_STEPS_OF_FILE if assignment.spec.source.lower().endswith(".gguf") else _STEPS),
+            *([_MATRIX] if imatrix else ()),
+        ),
         _read_as_released(assignment),
+    )
+
+
+def _is_quantised_file(assignment: ModuleAssignment) -> bool:
+    """Whether the model is a GGUF file with blocks of its own: llama-quantize starts from one only
+    where it is told to."""
+    spec = assignment.spec
+    return spec.source.lower().endswith(".gguf") and any(
+        (row.scheme or "").startswith(PREFIX) for row in spec.rows
     )
 
 
@@ -149,8 +163,12 @@ _MATRIX = (
     "The importance matrix of the plan is passed on; a third argument names it elsewhere: "
     "`./quantise.sh IN.gguf OUT.gguf IMATRIX.gguf`."
 )
+_QUANTISE = (
+    "`./quantise.sh IN.gguf OUT.gguf`: every matrix gets its own type (tensor_types.txt), the last "
+    "word is only the default that llama-quantize wants."
+)
 _STEPS = (
     "Convert the checkpoint: `convert_hf_to_gguf.py MODEL --outtype bf16 --outfile IN.gguf`.",
-    "`./quantise.sh IN.gguf OUT.gguf`: every matrix gets its own type (tensor_types.txt), the last "
-    "word is only the default that llama-quantize wants.",
+    _QUANTISE,
 )
+_STEPS_OF_FILE = ("IN.gguf is the file that the plan was made for.", _QUANTISE)

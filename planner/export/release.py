@@ -31,11 +31,10 @@ def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
     known = spec or bundled_release(plan)
     if known is None:
         own = plan.model.checkpoint_format
-        return own in PLAIN and all(
-            unit.scheme == own or unit.kind == "router"
-            for unit in plan.units
-            if unit.kv_layout is None
-        )
+        schemes = [u.scheme for u in plan.units if u.kv_layout is None and u.kind != "router"]
+        if given_file(plan) and own not in PLAIN:  # what else it holds lost nothing either
+            return own in schemes and plan.quality.high == 0
+        return own in PLAIN and all(scheme == own for scheme in schemes)
     released: dict[tuple[str, int], set[str]] = {}
     for module in modules(known):
         for layer in module.layers or (_OUTSIDE,):
@@ -60,6 +59,15 @@ def _keeps(scheme: str, released: set[str]) -> bool:
         or (WEIGHT_ONLY_OF.get(name) == scheme and (same_weights(name) or name in _WIDENED))
         for name in released
     )
+
+
+def given_file(plan: Plan) -> str:
+    """The GGUF file that ``plan`` was made for, as its question named it; empty for a model of
+    another kind."""
+    source = plan.model.source
+    if not source.lower().endswith(".gguf"):
+        return ""
+    return f"./{source}" if source.startswith("-") else source
 
 
 def bundled_release(plan: Plan) -> ModelSpec | None:

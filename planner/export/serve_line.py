@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from planner.base.errors import PlannerError
 from planner.base.records import record
 from planner.export.launch import SERVERS, command
-from planner.export.release import bundled_release, is_as_released
+from planner.export.release import bundled_release, given_file, is_as_released
 from planner.export.serving_facts import layout_of
 from planner.export.trtllm import CHECKPOINT, OPTIONS
 from planner.formats.stored_schemes import MLX
@@ -25,6 +25,7 @@ from planner.planning.engines.checkpoints import (
     named_checkpoint,
 )
 from planner.planning.engines.published import converted_releases
+from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
@@ -109,11 +110,12 @@ def on_nodes(
 
 @record
 class WeightsOfPlan:
-    """``made`` tells where weights come from: ``release``, ``loading`` (the engine quantises the
-    release, by ``flags``), ``ready`` (a public release of the schemes, in the format
-    ``container``), or ``new``. ``place`` stands for the checkpoint in a command."""
+    """``made`` tells where weights come from: ``release``, ``given`` (the file that the plan was
+    made for), ``loading`` (the engine quantises the release, by ``flags``), ``ready`` (a public
+    release of the schemes, in the format ``container``), or ``new``. ``place`` stands for the
+    checkpoint in a command."""
 
-    made: Literal["release", "loading", "ready", "new"]
+    made: Literal["release", "given", "loading", "ready", "new"]
     place: str
     flags: tuple[str, ...] = ()
     notes: tuple[Text, ...] = ()
@@ -132,7 +134,10 @@ def weights_of(
     own = _own_name(plan, spec)
     note = () if own != MODEL else (message("reasons.folder_of", model=MODEL, m=plan.model.id),)
     gguf = engine.name == "llama.cpp"
+    file = given_file(plan) if own == MODEL else ""
     if is_as_released(plan, spec):
+        if gguf and file:
+            return WeightsOfPlan("given", file)
         if gguf and own != MODEL and plan.model.id in converted_releases():
             return WeightsOfPlan("release", converted_releases()[plan.model.id])
         if gguf:
@@ -164,11 +169,13 @@ def weights_of(
     if said:
         return WeightsOfPlan("ready", said)
     where = GGUF if gguf else CHECKPOINT
-    made_by = (
-        _mlx_convert(plan, where, _own_name(plan, spec))
-        if engine.name == "mlx"
-        else message("reasons.new_weights_by_steps_of", where=where)
-    )
+    if engine.name == "mlx":
+        return WeightsOfPlan("new", where, (), (_mlx_convert(plan, where, own),))
+    if gguf and file:
+        plain = plan.model.checkpoint_format in PLAIN
+        name = "reasons.new_file_from" if plain else "reasons.new_file_from_quantised"
+        return WeightsOfPlan("new", where, (), (message(name, where=where, file=file),))
+    made_by = message("reasons.new_weights_by_steps_of", where=where)
     return WeightsOfPlan("new", where, (), (made_by,))
 
 
@@ -198,12 +205,13 @@ def _own_name(plan: Plan, spec: ModelSpec | None) -> str:
 
 def words_at(words: list[str], weights: WeightsOfPlan) -> tuple[str, ...]:
     """The words of a command with its checkpoint in place, and what makes it while loading."""
-    return (*_placed(words, weights.place), *weights.flags)
+    return (*_placed(words, weights), *weights.flags)
 
 
-def _placed(words: list[str], place: str) -> list[str]:
+def _placed(words: list[str], weights: WeightsOfPlan) -> list[str]:
     """``words`` with the checkpoint in its place; llama.cpp takes a repository by another flag."""
-    if "llama-server" in words and place != GGUF:
+    place = weights.place
+    if "llama-server" in words and place != GGUF and weights.made != "given":
         at = words.index("-m")
         return [*words[:at], "-hf", place, *words[at + 2 :]]
     return [place if word in (CHECKPOINT, GGUF) else word for word in words]

@@ -19,7 +19,7 @@ _ADDRESS = re.compile(NODE + r"(\d+)")
 
 def script(words: Sequence[str], nodes: Sequence[NodeCommand], weights: WeightsOfPlan) -> str:
     """The script of ``words``, or of what each of ``nodes`` runs."""
-    made = weights.made == "new" or weights.place in (GGUF, MODEL)
+    made = weights.made in ("new", "given") or weights.place in (GGUF, MODEL)
     first = "?checkpoint" if made else f"-{shlex.quote(weights.place)}"
     head = f"#!/bin/sh\nset -eu\ncheckpoint=${{1:{first}}}\n"
     if not nodes:

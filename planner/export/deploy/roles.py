@@ -241,7 +241,7 @@ def _role(
 def _place(weights: WeightsOfPlan, name: RoleName) -> str:
     """The checkpoint in a container: a repository as it is, others on the volume."""
     suffix = "" if name == "server" else f"-{name}"
-    if weights.place == GGUF:
+    if weights.place == GGUF or weights.made == "given":
         return f"{MODELS}/model{suffix}.gguf"
     if weights.place in (CHECKPOINT, MODEL):
         return f"{MODELS}/checkpoint{suffix}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from planner.base.units import GIB, format_rate, format_seconds, format_three
 from planner.export.launch import START_REPLICAS
+from planner.export.release import given_file
 from planner.export.serve_line import ServeLine, serving_command
 from planner.lookup import known_spec
 from planner.placement.modules import PLANNED_KINDS
@@ -105,7 +106,7 @@ def _weights(t: Phrases, plan: Plan, names: str) -> str:
     if said is None:
         return t("plan.priced", schemes=names)
     if not said.formats:
-        return t("plan.serve_released", schemes=names)
+        return t("plan.serve_file" if given_file(plan) else "plan.serve_released", schemes=names)
     if said.checkpoint:
         return t("plan.serve_checkpoint", checkpoint=said.checkpoint, schemes=names)
     return t(

@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from planner.export.release import given_file
 from planner.messages.message import Message, Note
 from planner.planning.answer.choice_notes import UNLIMITED_KEY
+from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.evidence import Evidence
 from planner.planning.plan.record import (
     Assumption,
@@ -51,11 +53,20 @@ def quality_text(t: Phrases, plan: Plan, shorter: int = 0) -> str:
     return t("answer.stop_between").join(_quality(t, plan, shorter))
 
 
+def _unchanged(plan: Plan) -> str:
+    """The name of what is said where nothing is lost: beside a file that is quantised itself, that
+    counts from there."""
+    if not given_file(plan):
+        return "plan.unchanged"
+    plain = plan.model.checkpoint_format in PLAIN
+    return "plan.unchanged_plain_file" if plain else "plan.unchanged_file"
+
+
 def loss_text(t: Phrases, plan: Plan) -> str:
     """The loss with its range and basis, top-1 agreement and what they mean."""
     quality = plan.quality
     if quality.high == 0:
-        return t("plan.unchanged")
+        return t(_unchanged(plan))
     return t(
         "plan.loss",
         value=f"{quality.loss:.3g}",

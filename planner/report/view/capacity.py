@@ -103,7 +103,12 @@ def _served(t: Phrases, plan: Plan) -> str:
     weights = weights_of(stored, engine, device)
     if weights.made == "ready":
         return t("plan.serve_checkpoint", checkpoint=weights.place, schemes=names)
-    name = {"release": "serve_released", "loading": "quantize_loading", "new": "requantize"}
+    name = {
+        "release": "serve_released",
+        "given": "serve_file",
+        "loading": "quantize_loading",
+        "new": "requantize",
+    }
     return t(f"plan.{name[weights.made]}", schemes=names)
 
 
