@@ -101,14 +101,21 @@ def _served(
 
 
 def any_plan(questions: Iterable[Question]) -> bool:
-    """Whether any way has a plan: any is looked for, the least lossy first, those of an engine
-    together. What the solver leaves open counts as none, as nothing is promised of it. Layers of a
-    bucket are tied: such a plan is one of the untied, too, and that there is none untied takes
-    minutes to prove."""
+    """Whether any way has a plan (:func:`first_plan`)."""
+    return first_plan(questions) is not None
+
+
+def first_plan(questions: Iterable[Question]) -> Priced | None:
+    """The price of a plan of any way: any is looked for, the least lossy first, those of an engine
+    together; None where none has one. What the solver leaves open counts as none, as nothing is
+    promised of it. Layers of a bucket are tied: such a plan is one of the untied, too, and that
+    there is none untied takes minutes to prove."""
     ways = [replace(question, objective="quality", untie=False) for question in questions]
-    return any(
-        _served([way for _, way in group], first_feasible) is not None for group in groups_of(ways)
-    )
+    for group in groups_of(ways):
+        found = _served([way for _, way in group], first_feasible)
+        if found is not None:
+            return price(found.space, found.candidate, found.segments)
+    return None
 
 
 def best_smallest_batch(

@@ -12,7 +12,12 @@ from planner.base.units import format_bytes, format_seconds, milliseconds_up
 from planner.formats.schemes import in_catalogue_order
 from planner.messages.message import message
 from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
-from planner.planning.infeasible.feasible import any_plan, best_smallest_batch, least_memory
+from planner.planning.infeasible.feasible import (
+    any_plan,
+    best_smallest_batch,
+    first_plan,
+    least_memory,
+)
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, with_time_limit
 from planner.planning.search.formulate import loss_limit
@@ -97,8 +102,8 @@ class MoreTime:
             return None
 
         def figure(way: Question, seconds: float) -> float | None:
-            fastest_plan = best_smallest_batch(self._limited([way], seconds), "quality")
-            return None if fastest_plan is None else self._of(fastest_plan[1])
+            plan = first_plan(self._limited([way], seconds))
+            return None if plan is None else self._of(plan)
 
         start = self._of(fastest[1])
         high = next(
@@ -152,8 +157,8 @@ class MoreBytes:
             return None
 
         def figure(way: Question, total: float) -> float | None:
-            smallest = best_smallest_batch([replace(way, memory_bytes=int(total))], "quality")
-            return None if smallest is None else float(smallest[1].fullest.total)
+            plan = first_plan([replace(way, memory_bytes=int(total))])
+            return None if plan is None else float(plan.fullest.total)
 
         own = figure(least.question, float(least.total))
         total = math.ceil(
