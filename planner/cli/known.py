@@ -28,6 +28,7 @@ ELSEWHERE = {
     "sensitivity": "sensitivity",
     "compare": "compare",
     "learn": "learn",
+    "make": "make",
     "measure": "measure",
     "verify": "verify",
     "capacity": "capacity",

@@ -40,6 +40,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         {
             "export": "a plan as an engine's configuration, or as manifests",
             "import": "an engine's configuration as a plan",
+            "make": "a plan's GGUF file, by llama.cpp's programs",
             "report": "a page or Markdown from a plan file",
         },
     ),
@@ -131,6 +132,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "measure": (
         "plan measure --quick -o measured",
         "plan measure --only bandwidth,gemm --engine-dir llama.cpp/build",
+    ),
+    "make": (
+        "plan make plan.json base.gguf -o mine.gguf --engine-dir llama.cpp/build",
+        "plan make plan.json ./checkpoint -o mine.gguf --dry-run",
     ),
     "verify": (
         "plan verify plan.json base.gguf --engine llama.cpp --engine-dir llama.cpp/build",

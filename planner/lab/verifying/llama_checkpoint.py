@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-from planner.base.errors import InputError
+from planner.base.errors import InputError, UnknownNameError
 from planner.lab.verifying.records import Task
+from planner.lookup import load_model
 from planner.models.gguf_header import GgufTensor, read_gguf
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
+from planner.planning.plan.record import Plan
 
 CONVERT = "convert_hf_to_gguf.py"
 _PLAIN = {"F32", "F16", "BF16"}
@@ -39,6 +41,43 @@ def _difference(tensors: Mapping[str, GgufTensor], spec: ModelSpec) -> str:
     return ""
 
 
+def model_of_plan(plan: Plan, model: str | ModelSpec | None, checkpoint: Path) -> ModelSpec:
+    """The plan's model: as named, bundled, else read from the checkpoint.
+
+    Raises:
+        InputError: the checkpoint is of another model.
+    """
+    if model is not None:
+        return load_model(model)
+    try:
+        return load_model(plan.model.id)
+    except UnknownNameError:
+        spec = load_model(str(checkpoint))
+    if spec.config_sha256 != plan.model.config_sha256:
+        raise InputError(
+            f"{checkpoint}: a checkpoint of another model than the plan's {plan.model.id}",
+            hint="name the plan's model with --model",
+        )
+    return spec
+
+
+def matrices_of(path: Path, spec: ModelSpec) -> dict[str, GgufTensor]:
+    """The tensors of a GGUF file of ``spec`` by name.
+
+    Raises:
+        InputError: it is of another model.
+    """
+    tensors = {t.name: t for t in read_gguf(path).tensors}
+    reason = _difference(tensors, spec)
+    if reason:
+        raise InputError(
+            f"{path}: a checkpoint of another model than {spec.id}: {reason}",
+            hint="give the GGUF file in BF16 or F16 of the model that the plan was "
+            "made for, in one part (llama-gguf-split joins them)",
+        )
+    return tensors
+
+
 def check_model(path: Path, task: Task) -> None:
     """Refuse another model, by its tensors' names and sizes, and weights that are quantised where
     losses count from them.
@@ -46,14 +85,7 @@ def check_model(path: Path, task: Task) -> None:
     Raises:
         InputError: it is one of them.
     """
-    tensors = {t.name: t for t in read_gguf(path).tensors}
-    reason = _difference(tensors, task.spec)
-    if reason:
-        raise InputError(
-            f"{path}: a checkpoint of another model than {task.spec.id}: {reason}",
-            hint="give the GGUF file in BF16 or F16 of the model that the plan was "
-            "made for, in one part (llama-gguf-split joins them)",
-        )
+    tensors = matrices_of(path, task.spec)
     stored = {t.type for t in tensors.values()} - _PLAIN
     if stored and not (task.is_finished and path == task.checkpoint):
         raise InputError(
@@ -68,11 +100,19 @@ def converter(task: Task) -> Path:
     Raises:
         InputError: it is not there.
     """
-    here = Path(task.engine.place)
-    for folder in (here, *list(here.parents)[:3]):
+    return converter_beside(Path(task.engine.place), task.checkpoint)
+
+
+def converter_beside(programs: Path, checkpoint: Path) -> Path:
+    """The converter of the llama.cpp whose ``programs`` these are.
+
+    Raises:
+        InputError: it is not there.
+    """
+    for folder in (programs, *list(programs.parents)[:3]):
         if (folder / CONVERT).is_file():
             return folder / CONVERT
     raise InputError(
-        f"{task.checkpoint} is a folder, and {CONVERT} is not beside llama.cpp's programs",
+        f"{checkpoint} is a folder, and {CONVERT} is not beside llama.cpp's programs",
         hint=f"convert it with llama.cpp's {CONVERT}, in BF16, and give the GGUF file",
     )

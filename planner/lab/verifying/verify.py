@@ -19,6 +19,7 @@ from planner.lab.verifying.device import predicted_device, threads_of
 from planner.lab.verifying.finished_file import check_plan_alone, finished_file, plan_of_file
 from planner.lab.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.lab.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
+from planner.lab.verifying.llama_checkpoint import model_of_plan
 from planner.lab.verifying.llama_programs import programs_needed
 from planner.lab.verifying.measured_table import FILE, table_text
 from planner.lab.verifying.predict import (
@@ -141,7 +142,7 @@ def verify(
         check_plan_alone(engine, base, depths)
         given = read_plan(plan) if isinstance(plan, str) else plan
         path = _existing(Path(checkpoint))
-        spec = _model(given, model, path)
+        spec = model_of_plan(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
     installed_engine = tool.find(_address(engine_dir, python, checkpoint is None, base))
     folder = Path(output)
@@ -300,22 +301,6 @@ def _existing(path: Path) -> Path:
             hint="a GGUF file in BF16 or F16, or a folder of safetensors",
         )
     return path.resolve()
-
-
-def _model(plan: Plan, model: str | ModelSpec | None, checkpoint: Path) -> ModelSpec:
-    """The plan's model: as named, bundled, else read from the checkpoint."""
-    if model is not None:
-        return load_model(model)
-    try:
-        return load_model(plan.model.id)
-    except UnknownNameError:
-        spec = load_model(str(checkpoint))
-    if spec.config_sha256 != plan.model.config_sha256:
-        raise InputError(
-            f"{checkpoint}: a checkpoint of another model than the plan's {plan.model.id}",
-            hint="name the plan's model with --model",
-        )
-    return spec
 
 
 def _task(
