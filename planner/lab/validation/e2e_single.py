@@ -4,7 +4,8 @@ Three tables: llama-bench at depths (``e2e_llamabench``), a laboratory's Macs (`
 community's leaderboard (``e2e_community``). Prompt tokens/s are those of a pass over the prompt
 behind what the cache holds already; decode tokens/s those of one sequence at the mean length of its
 answer. A mixture of llama-quantize has its type for every matrix. Files of other mixed types,
-drafts without a stated acceptance and parts in host memory have a reason instead.
+drafts without a stated acceptance, parts in host memory and files that are larger than the memory
+of the device have a reason instead.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import formats
 from planner.planning.engines.mixes import mixes_of, mixture_named
 from planner.planning.price.served_sigmas import Shares
-from planner.planning.price.step import Serving, step_times
+from planner.planning.price.step import Assignment, Serving, step_times
 from planner.throughput.engine_policy import engine_policy
 
 ONE_USER = "one user"
@@ -55,6 +56,13 @@ _OWN_MIXTURE = re.compile(
 _OTHERS = re.compile(r"\bUD\b|_XL|-UD-|^UD", re.IGNORECASE)
 """Quantisers that give tensors types of their own under these names."""
 _PLAIN = re.compile(r"MXFP4|NVFP4|BF16|FP16|F16|Q8_0|Q4_0", re.IGNORECASE)
+_DEPTH = re.compile(r"(?<!\S)(?:-d|--n-depth)[ =](\d+)(?!\S)")
+_UBATCH = re.compile(r"(?<!\S)(?:-ub|--ubatch-size)[ =](\d+)(?!\S)")
+_BENCH = re.compile(r"(?<!\S)\S*llama-bench(?!\S)")
+"""A program that times answers behind what -d puts into the cache, and no prompt of its own."""
+_DEEP_UBATCH = "2048"
+"""Of deep rows of kyuz0/amd-strix-halo-toolboxes whose table says "default", but of Vulkan:
+benchmark/run_benchmarks.sh at the rows' commit (d1a34be)."""
 _ENGINES = {
     "llama.cpp": "llama.cpp",
     "llama_cpp_metal": "llama.cpp",
@@ -85,6 +93,9 @@ class SingleUse:
 def _llamabench(row: Mapping[str, str]) -> list[SingleUse]:
     metric = {"pp": PROMPT, "tg": DECODE}.get(row["test"], row["test"])
     ubatch = row["batch_ubatch"].partition("/")[2]
+    deep = row["depth_tokens"].strip() not in ("", "0")
+    if row["batch_ubatch"] == "default" and deep and "vulkan" not in row["backend"].lower():
+        ubatch = _DEEP_UBATCH
     return [
         SingleUse(
             metric,
@@ -126,6 +137,10 @@ def _community(row: Mapping[str, str]) -> list[SingleUse]:
         refused = "partial offload"
     elif row["batch"].strip() not in ("", "1", "1.0") and not row["decode_tokens_per_s"].strip():
         refused = "malformed row"
+    command = row.get("command", "")
+    stated, passes = _DEPTH.search(command), _UBATCH.search(command)
+    depth = stated[1] if stated is not None else "0"
+    bench = _BENCH.search(command) is not None
     return [
         SingleUse(
             metric,
@@ -134,10 +149,11 @@ def _community(row: Mapping[str, str]) -> list[SingleUse]:
             row["gpu"] or row["cpu"],
             row["model"],
             row["quantization"],
-            "0" if metric == PROMPT else row["prompt_tokens"],
+            depth if metric == PROMPT or bench else row["prompt_tokens"],
             row["prompt_tokens"],
             row["output_tokens"],
-            refused=refused,
+            passes[1] if passes is not None else "",
+            refused,
         )
         for metric, column in (
             (PROMPT, "prefill_tokens_per_s"),
@@ -255,6 +271,19 @@ def _lengths(use: SingleUse) -> tuple[int, int, int]:
     return depth, 1, count(use.answer, MOST_TOKENS)
 
 
+def weight_bytes(assigned: Assignment) -> float:
+    """Bytes of the matrices with a choice: a file takes no less of its device."""
+    shard = assigned.tables.shard[assigned.layout]
+    units = assigned.model.units
+    return float(
+        sum(
+            max(len(segment.layers), 1) * shard[units[segment.unit].row, segment.choice]
+            for segment in assigned.segments
+            if segment.choice >= 0 and units[segment.unit].role == "module"
+        )
+    )
+
+
 @cache
 def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int) -> Predicted:
     """Tokens/s, with what builds of one engine differ by.
@@ -274,8 +303,11 @@ def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int
         hit_rate=depth / isl,
         length=float(depth + answer / 2),
     )
+    assigned = assignment(case)
+    if weight_bytes(assigned) > device_of(case.device).capacity_bytes.value:
+        raise NotCoveredError("not legal")
     try:
-        times = step_times(assignment(case), work)
+        times = step_times(assigned, work)
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
     sure, kind = certainties(case, 1.0), served_kind(case, 1.0)

@@ -106,10 +106,44 @@ def test_each_row_of_the_leaderboard_has_both_rates() -> None:
         (COMMUNITY, {"spec_decoding": "True"}, "setting not stated"),
         (COMMUNITY, {"gpu_layers": "24.0"}, "partial offload"),
         (COMMUNITY, {"engine": "hipfire"}, "unknown engine"),
+        (COMMUNITY, {"gpu": "RTX 3060", "model": "Qwen/Qwen3-32B"}, "not legal"),
     ],
 )
 def test_reasons(row: Mapping[str, str], changes: dict[str, str], reason: str) -> None:
     assert {o.reason for o in all_of(row, **changes)} == {reason}
+
+
+def test_depth_and_passes_are_those_of_the_command() -> None:
+    """llama-bench answers behind -d alone, a server behind its prompt; -ub is a prompt's pass."""
+    bench = "llama-bench -m model.gguf -p 512 -n 128"
+    deep = {"command": f"{bench} -d 8192 -ub 256"}
+    prompt, decode = (o.predicted for o in all_of(COMMUNITY, **deep))
+    assert decode == value({**APPLE, "prompt_tokens": "8192"})
+    long = {**COMMUNITY, "prompt_tokens": "4096"}
+    behind, alone = (all_of(long, command=c)[1].predicted for c in ("llama-server", bench))
+    assert alone is not None
+    assert behind is not None
+    assert alone > behind
+    assert prompt is not None
+    at_zero = all_of(COMMUNITY, command=bench)[0].predicted
+    assert at_zero is not None
+    assert prompt < at_zero
+    small = all_of(COMMUNITY, command=f"{bench} -d 8192")[0].predicted
+    assert small is not None
+    assert prompt < small
+
+
+def test_deep_rows_of_the_toolboxes_have_the_passes_of_their_script() -> None:
+    """512 tokens at depth 0 and of Vulkan, 2,048 else."""
+    prompt = {"test": "pp", "prompt_tokens": "2048", "generation_tokens": "0"}
+    for depth, backend, passes in (
+        ("0", "rocm-7_2_3", "512"),
+        ("32768", "rocm-7_2_3", "2048"),
+        ("32768", "vulkan_radv", "512"),
+    ):
+        row = {**BENCH, **prompt, "depth_tokens": depth, "backend": backend}
+        stated = value(row, batch_ubatch=f"2048/{passes}")
+        assert value(row, batch_ubatch="default") == stated
 
 
 def test_mixtures_of_llama_quantize_have_the_types_of_every_matrix() -> None:
