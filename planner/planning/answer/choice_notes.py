@@ -38,9 +38,10 @@ def rule_note(choice: Selection) -> Note:
 
 
 def equal_note(choice: Selection) -> tuple[Note, ...]:
-    """That a simpler plan was taken whose loss cannot be told from the least; nothing where the
-    least was taken."""
-    if choice.objective != "quality" or choice.taken == choice.optimum:
+    """That a plan was taken whose loss is within the slack of the least; nothing where the least
+    was taken."""
+    least = choice.exact.value * (1 + TOLERANCE)
+    if choice.objective != "quality" or choice.option.priced.loss <= least:
         return ()
     model = choice.option.space.model
     losses = choice.option.priced.loss, choice.exact.value

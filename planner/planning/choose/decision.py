@@ -46,12 +46,14 @@ def decide(questions: Sequence[Question], *, exact: bool = False) -> PlanDecisio
         InfeasibleError: the limits are kept by new weights alone, and none are wanted.
     """
     first = _decided(questions, exact)
-    if first is None or exact:
+    if first is None or (exact and first.choice.objective != "quality"):
         return first
     if _below_four_bits(first.choice):
-        smaller = _with_a_smaller_cache(questions, first)
+        smaller = _with_a_smaller_cache(questions, first, exact)
         if smaller is not None:
             return smaller
+    if exact:
+        return first
     if _only_new_weights(first.choice):
         released = _with_a_release(questions, first)
         if released is not None:
@@ -90,7 +92,7 @@ def _with_a_release(questions: Sequence[Question], first: PlanDecision) -> PlanD
 
 
 def _with_a_smaller_cache(
-    questions: Sequence[Question], first: PlanDecision
+    questions: Sequence[Question], first: PlanDecision, exact: bool
 ) -> PlanDecision | None:
     """A plan that loses less with a cache in fewer bits, whoever measured it, where nothing fits
     beside a conventional cache but weights of fewer than four; None where there is none."""
@@ -101,7 +103,7 @@ def _with_a_smaller_cache(
     ]
     if not free:
         return None
-    decision = _decided(free, exact=False, away=())
+    decision = _decided(free, exact=exact, away=())
     if decision is None or decision.choice.option.priced.loss >= first.choice.option.priced.loss:
         return None
     return decision

@@ -28,6 +28,9 @@ SURE, VERY_SURE = 0.8, 0.9
 """The chance from which on a gain counts, and that of kinds that nobody measured."""
 SLACK = 0.01
 """Share of the objective that is given up for less loss."""
+LOSS_SLACK = 0.01
+"""Share of the least loss that is given up for speed and weights that exist, where loss is the
+objective."""
 LEVELS = ("measured", "recipe", "related", "none")
 """Levels of evidence, the best known first."""
 Chances = Callable[[float], Array]
@@ -160,11 +163,20 @@ def plan_to_take(plans: Sequence[Standing], conventional: int, beaten: Array) ->
     return _undominated(plans, taken)
 
 
-def simplest_as_good(plans: Sequence[Standing], least: int, better: Array) -> int:
-    """Where losses are compared: the simplest plan that the one of the ``least`` loss is not surely
-    better than; ``better`` is the chance that it is [A]."""
-    equal = [i for i in range(len(plans)) if i == least or better[i] < SURE]
-    return min(equal, key=lambda i: (plans[i].order, plans[i].loss, plans[i].expected))
+def least_lossy(plans: Sequence[Standing], device_seconds: Sequence[float]) -> int:
+    """Where losses are compared: the plan of the least loss; of those within LOSS_SLACK of it one
+    whose weights exist, then by ``device_seconds`` a token [A], then the simplest."""
+    most = min(plan.loss for plan in plans) * (1 + LOSS_SLACK)
+    equal = [i for i, plan in enumerate(plans) if plan.loss <= most]
+    return min(
+        equal,
+        key=lambda i: (
+            plans[i].simple.new_weights,
+            device_seconds[i],
+            plans[i].order,
+            plans[i].loss,
+        ),
+    )
 
 
 def _undominated(plans: Sequence[Standing], taken: int) -> int:

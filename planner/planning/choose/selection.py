@@ -21,9 +21,9 @@ from planner.planning.choose.rule import (
     Standing,
     Thresholds,
     displaces,
+    least_lossy,
     plan_to_take,
     required,
-    simplest_as_good,
 )
 from planner.planning.practice.recipes import KINDS
 from planner.planning.price.evidence import (
@@ -103,9 +103,13 @@ class Selection:
             return self.exact
         taken = self.option.rival.result
         space = with_question(taken.space, loss_scheme=None, loss_limit=allowed_loss(self.exact))
-        return with_counts(
+        counted = with_counts(
             replace(taken, space=space, grid=self.exact.grid, candidates=self.exact.candidates)
         )
+        if self.objective != "quality":
+            return counted
+        # What was proved of the least loss holds for whatever is taken within its slack.
+        return replace(counted, bound=min(self.exact.bound, counted.value))
 
 
 def choose(
@@ -146,7 +150,7 @@ def choose(
     beaten[sorted(left_out), :] = 0.0
     taken = optimum
     if question.objective == "quality" and not exact:
-        taken = simplest_as_good(standings, optimum, chances(0.0)[optimum])
+        taken = _least_lossy_option(options, standings, remade, question)
     elif not exact:
         taken = plan_to_take(standings, base, beaten)
     return Selection(
@@ -168,6 +172,24 @@ def choose(
         if any(option.rival.recipe is not None for option in options)
         else excluded_recipe(spaces, elsewhere, allowed),
     )
+
+
+def _least_lossy_option(
+    options: Sequence[Option],
+    standings: Sequence[Standing],
+    remade: set[int],
+    question: Question,
+) -> int:
+    """The option that loses least, of those whose weights are wanted where there are any."""
+    wanted = [i for i in range(len(options)) if question.new_weights != "no" or i not in remade]
+    wanted = wanted or list(range(len(options)))
+    seconds = []
+    for i in wanted:
+        priced = options[i].priced
+        ranks = priced.layout.ranks
+        replicas = options[i].space.model.question.replicas(ranks)
+        seconds.append(ranks * replicas / priced.tokens_per_second(replicas))
+    return wanted[least_lossy([standings[i] for i in wanted], seconds)]
 
 
 def option_chances(
@@ -213,9 +235,9 @@ def conventional_option(options: Sequence[Option], engine: str) -> int:
     """The plan that is taken where nothing displaces it: a published deployment, first on the
     ``engine`` that practice and evidence prefer, then of the strongest source, of equals the best;
     else that engine's conventional one, as released, from an official release or a published file;
-    else the simplest. Without a default limit on loss it is the least lossy, on another engine
-    where what exists loses more on that one for certain; of weights that must be made, the simplest
-    of those that the least lossy cannot be told from."""
+    else the simplest. Without a default limit on loss it is the least lossy of what exists, on
+    another engine where that one has nothing or what loses more for certain; of weights that must
+    be made, the simplest of those that the least lossy cannot be told from."""
     made = [option.priced.loss for option in options if option.simple.new_weights]
     there = [option.priced.loss for option in options if not option.simple.new_weights]
     least = equal_up_to(options[0].space.model, min(there, default=0.0))
@@ -231,7 +253,7 @@ def conventional_option(options: Sequence[Option], engine: str) -> int:
             source = (recipe.device != question.device.id, KINDS.index(recipe.kind), given)
         return (
             recipe is None,
-            floor and not option.simple.new_weights and option.priced.loss > least,
+            floor and bool(there) and (option.simple.new_weights or option.priced.loss > least),
             question.engine != engine,
             source,
             option.simple.new_weights,

@@ -3,8 +3,8 @@
 Where nothing keeps every limit, a loss inside the band of its limit keeps it, and the default limit
 on TPOT is left out where no layout reaches it. The answer says so.
 
-Under ``--objective quality`` this is the least loss; which plan is taken of those whose losses
-cannot be told apart, the rule says (:mod:`planner.planning.choose.selection`).
+Under ``--objective quality`` this is the least loss over everything that engines serve; which plan
+is taken within a small slack of it, the rule says (:mod:`planner.planning.choose.selection`).
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def solve_with_relaxations(questions: Sequence[Question], *, exact: bool = False
 def _giving_way(questions: Sequence[Question], exact: bool) -> Iterator[tuple[Question, ...]]:
     """The questions as they are asked, then with ever fewer of their defaults: over what is
     conventional first, and on more devices last."""
-    for tier in (tuple(questions),) if exact else conventional_first(questions):
+    everything = exact or questions[0].objective == "quality"
+    for tier in (tuple(questions),) if everything else conventional_first(questions):
         yield from _with_fewer_limits(tier)
     if questions[0].more_sizes:
         more = [
@@ -75,7 +76,7 @@ def _with_fewer_limits(questions: Sequence[Question]) -> Iterator[tuple[Question
     yield tuple(questions)
     if questions[0].tpot_default:
         yield from without_default_tpot(questions)
-    if questions[0].loss_default and questions[0].objective != "quality":
+    if questions[0].loss_default:
         lossier = without_floor(questions)
         yield lossier
         if questions[0].tpot_default:

@@ -37,6 +37,7 @@ from planner.report.view.answer_facts import (
 from planner.report.view.answer_modes import mode_facts
 from planner.report.view.record import Block, Code, Fact, Items, Section, View
 from planner.report.view.shell_lines import server_lines
+from planner.report.view.shown_plans import is_damaged
 
 MOST_OMITTED = 4
 """Steps by which an answer is shortened."""
@@ -45,6 +46,7 @@ MOST_OMITTED = 4
 def answer_head(t: Phrases, plan: Plan, shorter: int = 0) -> View:
     """The sentence and the labelled lines, of answers that have their own sections below."""
     facts = (
+        *damage_facts(t, plan),
         Fact(t("plan.fits"), fits_text(t, plan)),
         Fact(t("plan.throughput"), throughput_text(t, plan)),
         Fact(t("plan.latency"), latency_text(t, plan)),
@@ -72,6 +74,14 @@ def answer_view(
         Fact(t("plan.more"), t("plan.more_flags_notes" if no_notes else "plan.more_flags")),
     )
     return View(head.title, head.facts, (*command, Section("", rest)))
+
+
+def damage_facts(t: Phrases, plan: Plan) -> tuple[Fact, ...]:
+    """That a plan which was looked for damages the model, before anything else; nothing of one
+    that does not, and of a plan that was given."""
+    if plan.recommendation is None or not is_damaged(plan):
+        return ()
+    return (Fact(t("plan.damage"), t("plan.damage_text", loss=f"{plan.quality.loss:.2g}")),)
 
 
 def title_text(t: Phrases, plan: Plan) -> str:

@@ -11,6 +11,8 @@ from planner.planning.plan.recommendation import OtherPlan
 from planner.planning.plan.record import Plan
 from planner.planning.price.evidence import NONE
 from planner.planning.question.given_values import recorded_values
+from planner.quality.loss_units import NATS
+from planner.quality.meaning import loss_words, word_of
 
 MOST_OTHERS, PAGE_OTHERS = 6, 5
 """Other plans of a whole table, and of a page with its chart."""
@@ -26,11 +28,16 @@ def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
     """Those that say most, in their own order: the nearest rival, what is as released, what the
     engine makes where nobody chooses (in a whole table), then what is likeliest to be better, then
     what is fastest. What is the recommended plan under another name is left out, an optimum that
-    stands there under its own name, and of two of one name the slower."""
+    stands there under its own name, of two of one name the slower, and what damages a model that
+    the recommended plan does not damage."""
     said = plan.recommendation
     if said is None:
         return []
-    kept = [other for other in said.alternatives if other.why_not != SAME]
+    kept = [
+        other
+        for other in said.alternatives
+        if other.why_not != SAME and not (is_damaging(other.loss) and not is_damaged(plan))
+    ]
     fastest = {
         plan_name(other): other
         for other in sorted(kept, key=lambda other: other.output_tokens_per_second)
@@ -54,6 +61,16 @@ def shown_others(plan: Plan, most: int = MOST_OTHERS) -> list[OtherPlan]:
         ),
     )
     return [others[i] for i in sorted(ranked[:most])]
+
+
+def is_damaged(plan: Plan) -> bool:
+    """Whether the recommended plan's loss is one that damages the model, by the scale of words."""
+    return plan.quality.unit == NATS and is_damaging(plan.quality.loss)
+
+
+def is_damaging(loss_nats: float) -> bool:
+    """Whether a loss is in the last step of the scale of words."""
+    return word_of(loss_nats) == loss_words()[-1].word
 
 
 def nearest_rival(plan: Plan) -> OtherPlan | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from planner.planning.choose.rule import (
     LEVELS,
+    LOSS_SLACK,
     MIN_GAIN,
     NEW_WEIGHTS_GAIN,
     SLACK,
@@ -22,9 +22,9 @@ from planner.planning.choose.rule import (
     Standing,
     Thresholds,
     displaces,
+    least_lossy,
     plan_to_take,
     required,
-    simplest_as_good,
 )
 
 SIMPLE = Simplicity(0, False, 0)
@@ -276,33 +276,23 @@ def test_the_plan_to_take_does_not_depend_on_the_order_of_plans(
     assert some[places[again]] == some[first]
 
 
-def test_where_losses_are_compared_the_simplest_that_is_as_good() -> None:
-    plans = [
-        replace(MADE, loss=0.1),
-        replace(FP8_CACHE, loss=0.2),
-        replace(AS_RELEASED, loss=0.3),
-    ]
-    assert simplest_as_good(plans, 0, np.array([0.0, 0.79, 0.79])) == 2
-    assert simplest_as_good(plans, 0, np.array([0.0, 0.79, 0.8])) == 1
-    assert simplest_as_good(plans, 0, np.array([0.0, 0.8, 0.8])) == 0
-    alike = [replace(FP8_CACHE, loss=loss) for loss in (0.1, 0.3, 0.2)]
-    assert simplest_as_good(alike, 0, np.zeros(3)) == 0, "of equals that which loses least"
+def test_where_losses_are_compared_the_least_and_within_its_slack_the_fastest() -> None:
+    apart = [replace(MADE, loss=0.1), replace(AS_RELEASED, loss=0.1 * (1 + 2 * LOSS_SLACK))]
+    assert least_lossy(apart, [9.0, 1.0]) == 0, "more than the slack is never given up"
+    near = [replace(FP8_CACHE, loss=loss) for loss in (0.1, 0.1 * (1 + LOSS_SLACK / 2))]
+    assert least_lossy(near, [2.0, 1.0]) == 1
+    assert least_lossy(near, [1.0, 2.0]) == 0
+    made = [replace(MADE, loss=0.1), replace(FP8_CACHE, loss=0.1)]
+    assert least_lossy(made, [1.0, 2.0]) == 1, "of equals weights that exist"
 
 
 @given(STANDINGS, st.data())
-def test_what_is_as_good_is_never_less_simple_than_the_least_lossy(
+def test_no_plan_loses_less_than_the_slack_below_the_taken(
     some: list[Standing], data: st.DataObject
 ) -> None:
-    least = min(range(len(some)), key=lambda i: some[i].loss)
-    better = np.array([data.draw(st.floats(0.0, 1.0)) for _ in some])
-    better[least] = 0.0
-    taken = simplest_as_good(some, least, better)
-    assert some[taken].order <= some[least].order
-    assert better[taken] < SURE
-    for low, high in pairwise((0.5, 0.9)):  # surer differences leave fewer plans to take
-        assert some[simplest_as_good(some, least, np.where(better > 0, low, 0.0))].order <= (
-            some[simplest_as_good(some, least, np.where(better > 0, high, 0.0))].order
-        )
+    seconds = [data.draw(st.floats(0.1, 10.0)) for _ in some]
+    taken = some[least_lossy(some, seconds)]
+    assert taken.loss <= min(plan.loss for plan in some) * (1 + LOSS_SLACK)
 
 
 @given(st.booleans(), st.booleans(), GAINS, st.booleans())
