@@ -31,6 +31,7 @@ ELSEWHERE = {
     "measure": "measure",
     "verify": "verify",
     "capacity": "capacity",
+    "fit": "fit",
     "fleet": "fleet",
     "replay": "replay",
     "engines": "lists",

@@ -55,6 +55,7 @@ VALID: dict[str, dict[str, Any]] = {
     "fleet": {"source": "/none"},
     "replay": {**PAIR, **SMALL, "rate": 1.0, "count": 10},
     "learn": {"results": ["/none"]},
+    "fit": {"device": DEVICE, "count": 1},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(planner, name)
