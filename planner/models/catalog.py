@@ -19,6 +19,7 @@ from planner.messages.message import Note, message
 from planner.models.defaults import Ledger
 from planner.models.families import builder_of
 from planner.models.fields import Fields
+from planner.models.hub.names import hub_name, is_hub_name, required_hub_name
 from planner.models.inventory import Inventory
 from planner.models.links import require_inside
 from planner.models.quantization.plan import QuantPlan, quantise
@@ -152,16 +153,76 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
             f"{short_repr(key)}: a bundled model has no key to pass over",
             hint="leave --ignore-keys out, or name a configuration file",
         )
+    if is_hub_name(name):
+        return _from_hub(name)
     note = "a folder of that name is here; write it as a path" if os.path.isdir(name) else ""
-    return bundled_model(name, note=note)
+    try:
+        return bundled_model(name, note=note)
+    except UnknownNameError:
+        kept = _kept_at_hub(name)
+        if kept is None:
+            raise
+        return kept
 
 
 def bundled_model(name: str, *, note: str = "") -> ModelSpec:
     """The bundled model called ``name``, never a file. Raises UnknownNameError."""
     model_id = _id_named(name)
     if model_id is None:
-        raise UnknownNameError("model", name[:120], model_ids(), note=note)
+        error = UnknownNameError("model", name[:120], model_ids(), note=note)
+        if "/" in name and hub_name(name) is not None:
+            error.hint = error.way_out = (
+                f"--online reads it from the hub: plan {name} DEVICE --online; {error.hint}"
+            )
+        raise error
     return _bundled(model_id)
+
+
+def bundled_of(text: bytes, quant_text: bytes | None) -> ModelSpec | None:
+    """The bundled model of which ``text`` is the configuration, byte for byte, and ``quant_text``
+    the quantisation beside it; None where none is."""
+    for model_id in model_ids():
+        path = _CONFIGS / f"{model_id}.json"
+        if path.stat().st_size != len(text) or read_config_bytes(path) != text:
+            continue
+        quant = _CONFIGS / f"{model_id}.{QUANT_NAME}"
+        if (read_config_bytes(quant) if quant.exists() else None) == quant_text:
+            return _bundled(model_id)
+    return None
+
+
+def _from_hub(name: str) -> ModelSpec:
+    """A model of the hub as it is kept here.
+
+    Raises:
+        InputError: nothing is kept of it. DataError, UnsupportedError: as :func:`resolve_model`.
+    """
+    spec = _kept_at_hub(name)
+    if spec is None:
+        wanted = required_hub_name(name)
+        own = _id_named(wanted.repository)
+        bundled = f"; without hf: {wanted.repository} is bundled" if own is not None else ""
+        raise InputError(
+            f"{wanted.text}: nothing of it was read yet, and nothing is fetched without --online",
+            hint=f"plan {wanted.text} DEVICE --online (pip install 'precision-planner[hub]')"
+            + bundled,
+        )
+    return spec
+
+
+def _kept_at_hub(name: str) -> ModelSpec | None:
+    """The model that is kept of a repository of the hub; None where nothing is."""
+    wanted = required_hub_name(name) if is_hub_name(name) else hub_name(name)
+    if wanted is None:
+        return None
+    from planner.models.hub.kept import kept_snapshot
+
+    snapshot = kept_snapshot(wanted)
+    if snapshot is None:
+        return None
+    from planner.models.hub.read import hub_model
+
+    return hub_model(wanted, snapshot)
 
 
 @cache
@@ -218,7 +279,7 @@ def spec_from_bytes(
     plans = _plans(values, fields.place, model_type, quant_text)
     if plans:
         spec = quantise(spec, plans)
-    elif source_kind == "file":
+    elif source_kind in ("file", "hub"):
         spec = _said_by_name(spec, values, place)
     size = Inventory(spec).payload_bytes
     if size > _MAX_BYTES:
@@ -339,7 +400,7 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
                 f"{short_repr(name)}: a GGUF file has no keys to pass over",
                 hint="leave --ignore-keys out",
             )
-        return spec_from_gguf(path, model_id=_id_of(path.stem), public_name=name)
+        return spec_from_gguf(path, model_id=id_of(path.stem), public_name=name)
     config = path / "config.json" if path.is_dir() else path
     if path.is_dir() and not os.path.exists(config):
         require_structure(path)
@@ -350,7 +411,7 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
             require_inside(beside, config.parent)
     stem = config.resolve().parent.name if config.name == "config.json" else config.stem
     spec = spec_from_bytes(
-        read_config_bytes(config), str(config), model_id=_id_of(stem), public_name=name,
+        read_config_bytes(config), str(config), model_id=id_of(stem), public_name=name,
         source=str(config), source_kind="file",
         quant_text=read_config_bytes(quant) if os.path.exists(quant) else None,
         ignore_keys=ignore_keys,
@@ -358,7 +419,8 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
     return read_stored(spec, path) if path.is_dir() and is_checkpoint(path) else spec
 
 
-def _id_of(stem: str) -> str:
+def id_of(stem: str) -> str:
+    """The id of a model that has a name of its own."""
     return re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
 
 
