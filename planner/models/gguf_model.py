@@ -63,8 +63,8 @@ def spec_from_gguf(
     """The ModelSpec of a GGUF file, or of all parts of one that was split, with the encoder of the
     projector (``mmproj``) that lies beside it.
 
-    Every row has the type its tensors are stored in; ``ggml-…`` schemes name the block formats; ``size_of``
-    says the bytes of a file where ``path`` has the head alone.
+    Every row has the type its tensors are stored in; ``ggml-…`` schemes name the block formats;
+    ``size_of`` says the bytes of a file where ``path`` has the head alone.
 
     Raises:
         DataError: an invalid file, metadata that is missing, or tensors that differ from it.

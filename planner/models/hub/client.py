@@ -1,6 +1,6 @@
-"""Requests to the hub, through ``huggingface_hub``: its endpoint (``HF_ENDPOINT``), its session, the
-user's own token. Redirects are followed here: only files that the hub stores elsewhere may lead to
-another host, and no token goes there."""
+"""Requests to the hub, through ``huggingface_hub``: its endpoint (``HF_ENDPOINT``), its session,
+the user's own token. Redirects are followed here: only files that the hub stores elsewhere may lead
+to another host, and no token goes there."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 ``$XDG_CACHE_HOME/precision-planner/hub/models--ORG--NAME/COMMIT`` has small files whole, and of
 weights their headers alone under the files' own names; ``listing.json`` says what the repository
-holds and how large it is. ``refs/REVISION`` names the commit. Every file is written in one step, and
-the reference last: an interrupted download leaves what came before it, and two processes that write
-one file write the same.
+holds and how large it is. ``refs/REVISION`` names the commit. Every file is written in one step,
+and the reference last: an interrupted download leaves what came before it, and two processes that
+write one file write the same.
 """
 
 from __future__ import annotations

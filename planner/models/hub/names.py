@@ -1,5 +1,5 @@
-"""Names of the hub: ``hf:org/name``, with a revision behind ``@``, and of a repository of GGUF files
-the quantisation behind a colon (``hf:org/name-GGUF:UD-Q4_K_XL``)."""
+"""Names of the hub: ``hf:org/name``, with a revision behind ``@``, and of a repository of GGUF
+files the quantisation behind a colon (``hf:org/name-GGUF:UD-Q4_K_XL``)."""
 
 from __future__ import annotations
 
