@@ -28,13 +28,18 @@ def known_spec(model_id: str) -> ModelSpec | None:
 
 
 @typed
-def load_model(model: str | ModelSpec, *, ignore_keys: Sequence[str] = ()) -> ModelSpec:
-    """A model by id, alias, public name, directory, or configuration file.
+def load_model(
+    model: str | ModelSpec, *, ignore_keys: Sequence[str] = (), online: bool = False
+) -> ModelSpec:
+    """A model by id, alias, public name, directory, or configuration file, or of the hub
+    (``hf:org/name``), once it has been read.
 
     Args:
         ignore_keys: keys of its configuration that are not understood and shall be passed over
             (``name``, or ``text_config.name``): your word that they change neither tensors nor
             caches. Every answer repeats them.
+        online: the hub may be asked for what is not bundled, and what it says is kept. Nothing is
+            fetched without it.
     Raises:
         UnknownNameError: no such model. DataError: a configuration that is not understood.
         InputError: a key to pass over that is not there or is understood, or a model that has
@@ -49,6 +54,10 @@ def load_model(model: str | ModelSpec, *, ignore_keys: Sequence[str] = ()) -> Mo
                 hint="load_model(PATH, ignore_keys=...) reads it with them",
             )
         return model
+    if online:
+        from planner.models.online import fetch_model
+
+        fetch_model(str(model))
     try:
         return resolve_model(str(model), ignore_keys=ignore_keys)
     except UnknownNameError as error:

@@ -27,12 +27,13 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
-# Answers are those without settings of the user, and without what was measured on a machine;
-# matplotlib keeps its own files there.
+# Answers are those without settings of the user, without what was measured on a machine, and
+# without what was read of the hub; matplotlib keeps its own files there.
 os.environ["XDG_CONFIG_HOME"] = str(Path(gettempdir()) / "precision-planner-tests")
 os.environ["XDG_DATA_HOME"] = str(
     Path(gettempdir()) / "precision-planner-tests" / "nothing-learned"
 )
+os.environ["XDG_CACHE_HOME"] = str(Path(gettempdir()) / "precision-planner-tests" / "cache")
 gc.set_threshold(50_000, 20, 20)  # by default 3 % of the seconds of a test run are its
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import planner
 from planner.base.errors import PlannerError
-from planner.models import catalog
+from planner.models import catalog, configuration
 from planner.models.spec import ModelSpec
 
 CONFIGS = Path(catalog.__file__).parent / "configs"
@@ -45,9 +45,9 @@ def _write(name: str, folder: Path) -> str:
             if known
             else f"transformers does not know {config['model_type']}"
         )
-    quant = CONFIGS / f"{name}.{catalog.QUANT_NAME}"
+    quant = CONFIGS / f"{name}.{configuration.QUANT_NAME}"
     if quant.exists():
-        shutil.copy(quant, folder / catalog.QUANT_NAME)
+        shutil.copy(quant, folder / configuration.QUANT_NAME)
     return ""
 
 

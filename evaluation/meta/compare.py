@@ -12,7 +12,7 @@ from typing import Any
 
 from evaluation.meta.explained import Explained, explained, explained_window
 from planner.base.errors import PlannerError
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import expand
 from planner.models.kv import LayerCache, cache_description
 from planner.models.spec import ModelSpec

@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluation.meta.compare import Compared, compared
 from evaluation.meta.perturb import draws
-from planner.models import catalog
+from planner.models import catalog, configuration
 from planner.models.families import FAMILY_OF
 from planner.models.through_transformers.worker import built
 
@@ -47,7 +47,7 @@ def releases() -> dict[str, dict[str, Any]]:
     """Bundled configurations by id, without the quantisation they were released in."""
     found = {}
     for path in sorted(_CONFIGS.glob("*.json")):
-        if not path.name.endswith(catalog.QUANT_NAME):
+        if not path.name.endswith(configuration.QUANT_NAME):
             found[path.stem] = plain(json.loads(path.read_bytes()))
     return found
 

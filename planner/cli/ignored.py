@@ -33,7 +33,7 @@ def take_ignored_keys(command: click.Command) -> None:
     def callback(**given: Any) -> Any:
         keys = key_names(given.pop(NAME, None))
         if keys:
-            name = given["model"] or _of_scenario(given.get("scenario"))
+            name = given["model"] or model_of_scenario(given.get("scenario"))
             if not name:
                 raise Hinted(
                     say("needs_model", flag=FLAG),
@@ -93,7 +93,7 @@ def _those(names: str, keys: tuple[str, ...]) -> list[ModelSpec]:
     return model_specs
 
 
-def _of_scenario(scenario: str | None) -> str | None:
+def model_of_scenario(scenario: str | None) -> str | None:
     """The model that a scenario names."""
     if scenario is None:
         return None

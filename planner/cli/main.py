@@ -28,6 +28,7 @@ from planner.cli.interrupt import (
 )
 from planner.cli.known import Commands
 from planner.cli.language import expect_language, take_language
+from planner.cli.online import take_online
 from planner.cli.overview import SECTIONS, epilog, first_steps
 from planner.cli.refusals import error_lines, say, unknown_name, usage_text
 from planner.cli.spellings import ADVICE, accept_spellings
@@ -147,6 +148,7 @@ def _prepare(command: click.Command) -> click.Command:
     complete_values(command)
     accept_spellings(command)
     take_ignored_keys(command)
+    take_online(command)
     take_language(command)
     refuse_empty(command)
     return HelpfulCommand.of(command)

@@ -25,6 +25,8 @@ QUESTIONS = frozenset(
 )
 """Commands that take settings: those that ask about a model on a device. Others take ``lang``."""
 LANG = "lang"
+ONLINE = "online"
+"""Whether the hub may be asked: in the user's own file alone, so that no folder makes it so."""
 TAKEN = "planner.taken"
 """Where a context keeps what it took: texts of values by file."""
 _HINT = f"{FILE} holds engine, device, devices, workload, lang and a table [{PRICES}]"
@@ -54,7 +56,8 @@ def read_settings() -> dict[str, FileValue]:
     found: dict[str, FileValue] = {}
     for path in (user_file(), Path(FILE)):
         if path.is_file():
-            found |= {key: FileValue(value, path) for key, value in _read(path).items()}
+            checks = _CHECKS if path == Path(FILE) else {**_CHECKS, ONLINE: _is_switch}
+            found |= {key: FileValue(value, path) for key, value in _read(path, checks).items()}
     return found
 
 
@@ -137,18 +140,22 @@ def _prices_of(devices: str, prices: Mapping[str, float]) -> dict[str, float]:
     return {one: by_id[one] for one in wanted} if all(one in by_id for one in wanted) else {}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, checks: Mapping[str, Callable[[object], bool]]) -> dict[str, Any]:
     from planner.base.errors import DataError, nearest_names
     from planner.base.toml_text import parse_toml, read_toml_bytes
 
     table = parse_toml(read_toml_bytes(path, hint=_HINT), path, hint=_HINT)
     for key, value in table.items():
-        check = _CHECKS.get(key)
+        check = checks.get(key)
         if check is None:
-            raise DataError(f"{path}: unknown key {key!r}", hint=nearest_names(key, _CHECKS))
+            raise DataError(f"{path}: unknown key {key!r}", hint=nearest_names(key, checks))
         if not check(value):
             raise DataError(f"{path}: {key} = {str(value)[:40]!r} is not understood", hint=_HINT)
     return table
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_name(value: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Text, message
 from planner.models.catalog import bundled_model, catalog
+from planner.models.hub.read import name_of_source
 from planner.models.spec import OWN_CODE, ModelSpec
 from planner.placement.modules import modules
 from planner.planning.engines.remote_code import (
@@ -61,10 +62,18 @@ def _keeps(scheme: str, released: set[str]) -> bool:
     )
 
 
+def hub_release(plan: Plan) -> str:
+    """What engines call the model of ``plan`` that was read from the hub (``org/name``, of a GGUF
+    file ``org/name:QUANT``); empty for a model of another place."""
+    return name_of_source(plan.model.source)
+
+
 def given_file(plan: Plan) -> str:
-    """The GGUF file that ``plan`` was made for, as its question named it; empty for a model of
-    another kind."""
+    """The GGUF file that ``plan`` was made for, as its question or its engine names it; empty for a
+    model of another kind."""
     source = plan.model.source
+    if hub_release(plan):
+        return hub_release(plan) if source.endswith(".gguf") else ""
     if not source.lower().endswith(".gguf"):
         return ""
     return f"./{source}" if source.startswith("-") else source

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from planner.base.errors import PlannerError
 from planner.base.records import record
 from planner.export.launch import SERVERS, command
-from planner.export.release import bundled_release, given_file, is_as_released
+from planner.export.release import bundled_release, given_file, hub_release, is_as_released
 from planner.export.serving_facts import layout_of
 from planner.export.trtllm import CHECKPOINT, OPTIONS
 from planner.formats.stored_schemes import MLX
@@ -134,10 +134,11 @@ def weights_of(
     own = _own_name(plan, spec)
     note = () if own != MODEL else (message("reasons.folder_of", model=MODEL, m=plan.model.id),)
     gguf = engine.name == "llama.cpp"
-    file = given_file(plan) if own == MODEL else ""
+    at_hub = hub_release(plan)
+    file = given_file(plan) if own == MODEL or at_hub else ""
     if is_as_released(plan, spec):
         if gguf and file:
-            return WeightsOfPlan("given", file)
+            return WeightsOfPlan("release" if at_hub else "given", file)
         if gguf and own != MODEL and plan.model.id in converted_releases():
             return WeightsOfPlan("release", converted_releases()[plan.model.id])
         if gguf:
@@ -197,7 +198,7 @@ def _own_name(plan: Plan, spec: ModelSpec | None) -> str:
     """The public name of the plan's model: of the checkpoint that was named where it is another of
     the same structure, which a plan file says and the catalogue of models must know."""
     if spec is None or spec.source_kind == "file":
-        return MODEL
+        return hub_release(plan) or MODEL
     other = named_checkpoint((item.reason for item in plan.assumptions), "another")
     known = other and named_repository(other) == other and bundled_model(other).id == spec.id
     return other if known else spec.public_name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tomllib
@@ -15,19 +14,12 @@ from planner.base.errors import DataError, InputError, UnknownNameError
 from planner.base.records import record
 from planner.base.strict_json import parse_object, read_config_bytes, short_repr
 from planner.base.system import is_windows_path
-from planner.messages.message import Note, message
-from planner.models.defaults import Ledger
-from planner.models.families import builder_of
-from planner.models.fields import Fields
-from planner.models.inventory import Inventory
+from planner.models.configuration import QUANT_NAME, id_of, spec_from_bytes
+from planner.models.hub.names import hub_name, is_hub_name, required_hub_name
 from planner.models.links import require_inside
-from planner.models.quantization.plan import QuantPlan, quantise
-from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
 
 _CONFIGS = Path(__file__).resolve().parent / "configs"
-_MAX_BYTES = 2**53
-QUANT_NAME = "hf_quant_config.json"
 
 
 @record
@@ -152,16 +144,81 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
             f"{short_repr(key)}: a bundled model has no key to pass over",
             hint="leave --ignore-keys out, or name a configuration file",
         )
+    if is_hub_name(name):
+        return _from_hub(name)
     note = "a folder of that name is here; write it as a path" if os.path.isdir(name) else ""
-    return bundled_model(name, note=note)
+    try:
+        return bundled_model(name, note=note)
+    except UnknownNameError:
+        kept = _kept_at_hub(name)
+        if kept is None:
+            raise
+        return kept
 
 
 def bundled_model(name: str, *, note: str = "") -> ModelSpec:
     """The bundled model called ``name``, never a file. Raises UnknownNameError."""
     model_id = _id_named(name)
     if model_id is None:
-        raise UnknownNameError("model", name[:120], model_ids(), note=note)
+        error = UnknownNameError("model", name[:120], model_ids(), note=note)
+        if "/" in name and hub_name(name) is not None:
+            error.hint = error.way_out = (
+                f"--online reads it from the hub: plan {name} DEVICE --online; {error.hint}"
+            )
+        raise error
     return _bundled(model_id)
+
+
+def bundled_of(repository: str, text: bytes, quant_text: bytes | None) -> ModelSpec | None:
+    """The bundled model of ``repository`` where ``text`` says what its configuration says, and
+    ``quant_text`` what the quantisation beside it does; None where that is not so."""
+    model_id = _id_named(repository)
+    if model_id is None or catalog()[model_id].public_name.lower() != repository.lower():
+        return None
+    own, beside = (_CONFIGS / f"{model_id}.{name}" for name in ("json", QUANT_NAME))
+    if beside.exists() != (quant_text is not None):
+        return None
+    pairs = [(own, text)] if quant_text is None else [(own, text), (beside, quant_text)]
+    same = all(
+        parse_object(read_config_bytes(path), path.name, infinite=True)
+        == parse_object(given, f"{repository}/{path.name}", infinite=True)
+        for path, given in pairs
+    )
+    return _bundled(model_id) if same else None
+
+
+def _from_hub(name: str) -> ModelSpec:
+    """A model of the hub as it is kept here.
+
+    Raises:
+        InputError: nothing is kept of it. DataError, UnsupportedError: as :func:`resolve_model`.
+    """
+    spec = _kept_at_hub(name)
+    if spec is None:
+        wanted = required_hub_name(name)
+        own = _id_named(wanted.repository)
+        bundled = f"; without hf: {wanted.repository} is bundled" if own is not None else ""
+        raise InputError(
+            f"{wanted.text}: nothing of it was read yet, and nothing is fetched without --online",
+            hint=f"plan {wanted.text} DEVICE --online (pip install 'precision-planner[hub]')"
+            + bundled,
+        )
+    return spec
+
+
+def _kept_at_hub(name: str) -> ModelSpec | None:
+    """The model that is kept of a repository of the hub; None where nothing is."""
+    wanted = required_hub_name(name) if is_hub_name(name) else hub_name(name)
+    if wanted is None:
+        return None
+    from planner.models.hub.kept import kept_snapshot
+
+    snapshot = kept_snapshot(wanted)
+    if snapshot is None:
+        return None
+    from planner.models.hub.read import hub_model
+
+    return hub_model(wanted, snapshot, bundled_of)
 
 
 @cache
@@ -175,151 +232,6 @@ def _bundled(model_id: str) -> ModelSpec:
         quant_text=read_config_bytes(quant) if quant.exists() else None,
     )  # fmt: skip
     return replace(spec, not_counted=(*spec.not_counted, *entry.not_counted))
-
-
-def spec_from_bytes(
-    text: bytes,
-    place: str,
-    *,
-    model_id: str,
-    public_name: str,
-    source: str,
-    source_kind: str,
-    quant_text: bytes | None = None,
-    ignore_keys: Iterable[str] = (),
-) -> ModelSpec:
-    """The ModelSpec of the configuration in ``text``; ``place`` names it in errors.
-
-    ``quant_text`` is the ``hf_quant_config.json`` beside it, if there is one. Keys in
-    ``ignore_keys`` (``name``, or ``text_config.name``) are passed over where nobody reads them.
-
-    Raises:
-        DataError: invalid JSON, or keys or values that are not understood.
-        InputError: a key to pass over that is not there, or is understood.
-    """
-    values = parse_object(text, place, infinite=True)
-    ledger = Ledger(ignore_keys)
-    fields = Fields(values, place, ledger=ledger)
-    if "model_type" not in values:
-        raise fields.error("model_type", "is missing, so this is not a model configuration")
-    model_type = fields.take("model_type")
-    fields.take("quantization_config")
-    build = builder_of(model_type, place, values)
-    origin = Provenance(
-        id=model_id, public_name=public_name, source=source, source_kind=source_kind,
-        config_sha256=hashlib.sha256(text).hexdigest(),
-    )  # fmt: skip
-    spec = _with_head(build(fields, str(model_type), origin), fields, values)
-    spec = replace(
-        _noted(spec, fields, ledger),
-        architecture=_architecture(values),
-        own_code=isinstance(values.get("auto_map"), dict),
-    )
-    plans = _plans(values, fields.place, model_type, quant_text)
-    if plans:
-        spec = quantise(spec, plans)
-    elif source_kind == "file":
-        spec = _said_by_name(spec, values, place)
-    size = Inventory(spec).payload_bytes
-    if size > _MAX_BYTES:
-        raise DataError(
-            f"{place}: the sizes give {short_repr(size)} bytes, more than 2^53",
-            hint="check the sizes in the configuration: no model is that large",
-        )
-    return spec
-
-
-_LANGUAGE_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "OmniModel")
-
-
-def _architecture(values: dict[str, object]) -> str:
-    """The class that a configuration names first; empty where it names none."""
-    stated = values.get("architectures")
-    first = stated[0] if isinstance(stated, list) and stated else None
-    return first if isinstance(first, str) else ""
-
-
-def _with_head(spec: ModelSpec, fields: Fields, values: dict[str, object]) -> ModelSpec:
-    """``spec``, a causal language model, with the head that ``architectures`` names."""
-    if _architecture(values).endswith(_LANGUAGE_HEADS):
-        fields.strings("architectures")
-        return spec
-    from planner.models.heads import fit_head
-
-    return fit_head(spec, fields)
-
-
-def _noted(spec: ModelSpec, fields: Fields, ledger: Ledger) -> ModelSpec:
-    """``spec`` with what reading it came upon.
-
-    Raises:
-        InputError: a key to pass over that is not there, or is understood.
-    """
-    if ledger.idle:
-        raise InputError(
-            f"{fields.place}: no key {short_repr(ledger.idle[0])} to pass over",
-            hint="--ignore-keys is for keys that are refused: leave out those that "
-            "are understood, harmless or not there",
-        )
-    return replace(
-        spec, assumed_keys=tuple(sorted(ledger.assumed.items())),
-        harmless_keys=tuple(sorted(name for name in ledger.harmless if not fields.has_read(name))),
-        ignored_keys=tuple(sorted(ledger.passed_over)),
-        not_counted=tuple(dict.fromkeys((*spec.not_counted, *ledger.left_out))),
-    )  # fmt: skip
-
-
-_QUANTISED = re.compile(
-    r"(?<![a-z0-9])(nvfp4|mxfp4|mxfp8|fp8|fp4|awq|gptq|int4|int8|w[48]a(?:4|8|16)|4bit|8bit|nf4|bnb)"
-    r"(?![a-z0-9])")  # fmt: skip
-
-
-def _said_by_name(spec: ModelSpec, values: dict[str, object], place: str) -> ModelSpec:
-    """``spec``, nothing of whose files states a quantisation, with a note if its name does."""
-    own = values.get("_name_or_path")
-    names = [" ".join(Path(place).parts[-2:]), own if isinstance(own, str) else ""]
-    match = next((m for name in names if (m := _QUANTISED.search(name.lower()))), None)
-    if match is None or spec.quantization not in ("bf16", "fp16", "fp32"):
-        return spec
-    note = Note(
-        "stored as",
-        message(
-            "assumptions.throughout_and_name_says",
-            quantization=spec.quantization,
-            b=match[1].upper(),
-        ),
-        message("assumptions.neither_config_json_nor_beside", quant_name=QUANT_NAME),
-    )
-    return replace(spec, notes=(*spec.notes, note))
-
-
-def _plans(
-    values: dict[str, object], place: str, model_type: object, quant_text: bytes | None
-) -> tuple[QuantPlan, ...]:
-    """The quantisations a configuration states, in its own keys or in its text model's."""
-    text = values.get("text_config")
-    inner = text if isinstance(text, dict) else {}
-    outer = Fields(values, place).nested("quantization_config")
-    fields = outer or Fields(inner, f"{place}: text_config").nested("quantization_config")
-    if fields is None and quant_text is None:
-        return ()
-    from planner.models.quantization.checkpoint_schemes import read_plans
-    from planner.models.quantization.modelopt import read_file
-
-    plans = () if fields is None else read_plans(fields, model_type)
-    if quant_text is None:
-        return plans
-    beside = read_file(quant_text, f"{place}: hf_quant_config.json")
-    if beside.default is None:  # a mixed plan changes what it lists and leaves the rest
-        return (*(plan for plan in plans if plan.method != beside.method), beside)
-    others = [plan.method for plan in plans if plan.method != beside.method]
-    if others:
-        raise DataError(
-            f"{place}: quantization_config is {others[0]}, and hf_quant_config.json "
-            "beside it quantises everything else",
-            hint="remove quantization_config from config.json, or hf_quant_config.json beside it",
-        )
-    return (beside,)
 
 
 def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec:
@@ -339,7 +251,7 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
                 f"{short_repr(name)}: a GGUF file has no keys to pass over",
                 hint="leave --ignore-keys out",
             )
-        return spec_from_gguf(path, model_id=_id_of(path.stem), public_name=name)
+        return spec_from_gguf(path, model_id=id_of(path.stem), public_name=name)
     config = path / "config.json" if path.is_dir() else path
     if path.is_dir() and not os.path.exists(config):
         require_structure(path)
@@ -350,16 +262,12 @@ def _from_path(path: Path, name: str, ignore_keys: tuple[str, ...]) -> ModelSpec
             require_inside(beside, config.parent)
     stem = config.resolve().parent.name if config.name == "config.json" else config.stem
     spec = spec_from_bytes(
-        read_config_bytes(config), str(config), model_id=_id_of(stem), public_name=name,
+        read_config_bytes(config), str(config), model_id=id_of(stem), public_name=name,
         source=str(config), source_kind="file",
         quant_text=read_config_bytes(quant) if os.path.exists(quant) else None,
         ignore_keys=ignore_keys,
     )  # fmt: skip
     return read_stored(spec, path) if path.is_dir() and is_checkpoint(path) else spec
-
-
-def _id_of(stem: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
 
 
 def _as_path(name: str) -> Path | None:

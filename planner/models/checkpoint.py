@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -10,7 +10,7 @@ from typing import NoReturn
 from planner.base.errors import DataError
 from planner.base.strict_json import short_repr
 from planner.messages.message import Note, message
-from planner.models.headers import checkpoint_inventory, read_checkpoint
+from planner.models.headers import checkpoint_inventory, file_size, read_checkpoint
 from planner.models.inventory import stored_scales, stored_weight
 from planner.models.quantization.plan import largest_scheme
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
@@ -62,16 +62,19 @@ def require_structure(directory: Path) -> NoReturn:
     )
 
 
-def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
+def read_stored(
+    spec: ModelSpec, directory: Path, *, size_of: Callable[[Path], int] = file_size
+) -> ModelSpec:
     """``spec`` with the element types that the headers in ``directory`` store.
 
     Names and shapes must be those of the inventory. A row whose layers are stored in different
     types becomes one row a type; a matrix stored plain, without scales, is not quantised.
+    ``size_of`` says the bytes of a file of which the heads alone are here.
 
     Raises:
         DataError: naming the first tensors that differ, or an invalid header.
     """
-    state = _Comparison({tensor.name: tensor for tensor in read_checkpoint(directory)})
+    state = _Comparison({tensor.name: tensor for tensor in read_checkpoint(directory, size_of)})
     rows: list[TensorRow] = []
     for row in spec.rows:
         rows += _stored_rows(row, state)

@@ -12,16 +12,18 @@ ggml-org/llama.cpp gguf-py/gguf/constants.py and convert_hf_to_gguf.py.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from planner.base.errors import DataError
 from planner.base.files import check_regular
 from planner.base.strict_json import short_repr
 from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.fields import MAX_LAYERS
+from planner.models.headers import file_size
 from planner.models.storage import GGML_BLOCKS, stored_bytes
 
 _DAMAGED = "the file is damaged or incomplete: convert or download it again"
@@ -66,19 +68,28 @@ class GgufTensor:
 class GgufFile:
     """What the header says. Arrays of texts, and long ones, are not kept in ``metadata``.
 
-    ``data_begin`` is where the data section starts in the file [B].
+    ``data_begin`` is where the data section starts in the file [B], ``header_end`` where the header
+    ends.
     """
 
     version: int
     metadata: dict[str, Value]
     tensors: tuple[GgufTensor, ...]
     data_begin: int = 0
+    header_end: int = 0
+
+
+class Readable(Protocol):
+    """What a header is read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """The next ``count`` bytes, fewer at the end."""
 
 
 class _Reader:
     """Reads from the front of a file; refuses to go beyond it or beyond the header's limit."""
 
-    def __init__(self, file: BinaryIO, size: int, place: str) -> None:
+    def __init__(self, file: Readable, size: int, place: str) -> None:
         self._file, self._limit, self.place = file, min(size, MAX_HEADER_BYTES), place
         self.size, self.position = size, 0
 
@@ -119,8 +130,17 @@ class _Reader:
         return value
 
 
-def read_gguf(path: Path) -> GgufFile:
-    """The header of one GGUF file.
+def read_gguf_stream(stream: Readable, size: int, place: str) -> GgufFile:
+    """The header of a GGUF file of ``size`` bytes [B] whose first ones ``stream`` gives.
+
+    Raises:
+        DataError: as :func:`read_gguf`.
+    """
+    return _read(_Reader(stream, size, place))
+
+
+def read_gguf(path: Path, size_of: Callable[[Path], int] = file_size) -> GgufFile:
+    """The header of one GGUF file; ``size_of`` says its bytes where ``path`` has the head alone.
 
     Raises:
         DataError: not GGUF, truncated, longer than 64 MiB, a repeated name, an unknown type, or
@@ -128,7 +148,7 @@ def read_gguf(path: Path) -> GgufFile:
     """
     try:
         check_regular(path, hint="name a .gguf file", there=True)
-        size = path.stat().st_size
+        size = size_of(path)
         with path.open("rb") as file:
             return _read(_Reader(file, size, str(path)))
     except OSError as error:
@@ -172,7 +192,7 @@ def _read(reader: _Reader) -> GgufFile:
         )
     begin = -(-reader.position // alignment) * alignment
     _check_layout(infos, reader.size - begin, alignment, reader.place)
-    return GgufFile(version, metadata, tuple(infos), begin)
+    return GgufFile(version, metadata, tuple(infos), begin, reader.position)
 
 
 def _value(reader: _Reader, kind: int) -> Value | None:

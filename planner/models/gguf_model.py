@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from planner.models.gguf_configs import ARCHITECTURE_CONFIGS
 from planner.models.gguf_header import GgufFile, GgufTensor, Metadata, read_gguf
 from planner.models.gguf_names import GGUF_NAMES
 from planner.models.gguf_types import element_of, scheme_of_stored
+from planner.models.headers import file_size
 from planner.models.links import require_inside
 from planner.models.quantization.plan import largest_scheme
 from planner.models.rows import Provenance
@@ -52,17 +53,24 @@ _DATA = frozenset({"rope_freqs.weight"})
 _LAYER = "model.layers.{layer}."
 
 
-def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
+def spec_from_gguf(
+    path: Path,
+    *,
+    model_id: str,
+    public_name: str,
+    size_of: Callable[[Path], int] = file_size,
+) -> ModelSpec:
     """The ModelSpec of a GGUF file, or of all parts of one that was split, with the encoder of the
     projector (``mmproj``) that lies beside it.
 
-    Every row has the type its tensors are stored in; ``ggml-…`` schemes name the block formats.
+    Every row has the type its tensors are stored in; ``ggml-…`` schemes name the block formats;
+    ``size_of`` says the bytes of a file where ``path`` has the head alone.
 
     Raises:
         DataError: an invalid file, metadata that is missing, or tensors that differ from it.
         UnsupportedError: an architecture that is not mapped.
     """
-    file = _with_all_parts(path)
+    file = _with_all_parts(path, size_of)
     config, model_type = _config(file, path)
     build = builder_of(model_type, str(path), config, through=False)
     origin = Provenance(
@@ -113,9 +121,9 @@ def _rows(spec: ModelSpec, file: GgufFile, path: Path, model_type: str) -> list[
     return rows
 
 
-def _with_all_parts(path: Path) -> GgufFile:
+def _with_all_parts(path: Path, size_of: Callable[[Path], int]) -> GgufFile:
     """The file, with the tensors of its other parts."""
-    file = read_gguf(path)
+    file = read_gguf(path, size_of)
     parts = file.metadata.get("split.count", 1)
     if parts in (0, 1):
         return file
@@ -130,7 +138,7 @@ def _with_all_parts(path: Path) -> GgufFile:
     for number in range(1, int(named[1]) + 1):
         other = path.with_name(f"{stem}-{number:05d}-of-{named[1]}.gguf")
         require_inside(other, path.parent)
-        part = read_gguf(other)
+        part = read_gguf(other, size_of)
         tensors += part.tensors
         if number == 1:
             file = part

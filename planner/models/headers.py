@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -23,7 +24,7 @@ _DAMAGED = "the file is damaged or incomplete: download it again"
 
 MAX_HEADER_BYTES = 100 * 10**6
 INDEX_NAME = "model.safetensors.index.json"
-_MAX_INDEX_BYTES = 64 * 2**20
+MAX_INDEX_BYTES = 64 * 2**20
 _MAX_DIMENSIONS = 16
 _MAX_SIZE = 2**62
 _KEYS = {"dtype", "shape", "data_offsets"}
@@ -48,18 +49,26 @@ class Extent:
     end: int
 
 
-def read_header(path: Path) -> list[StoredTensor]:
-    """The tensors of one safetensors file, in the order of the header.
+def file_size(path: Path) -> int:
+    """The bytes of a file."""
+    return path.stat().st_size
+
+
+def read_header(path: Path, size_of: Callable[[Path], int] = file_size) -> list[StoredTensor]:
+    """The tensors of one safetensors file, in the order of the header; ``size_of`` says the bytes
+    of a file, of which ``path`` may have the head alone.
 
     Raises:
         DataError: truncated, a header longer than the file or than 100 MB, not UTF-8 JSON, a
             repeated key, an unknown type, or offsets that overlap, leave the file or contradict
             the shape.
     """
-    return [extent.tensor for extent in read_extents(path)[0]]
+    return [extent.tensor for extent in read_extents(path, size_of)[0]]
 
 
-def read_extents(path: Path) -> tuple[list[Extent], bytes]:
+def read_extents(
+    path: Path, size_of: Callable[[Path], int] = file_size
+) -> tuple[list[Extent], bytes]:
     """(tensors with their place in the file, header bytes) of one safetensors file.
 
     Raises:
@@ -69,7 +78,7 @@ def read_extents(path: Path) -> tuple[list[Extent], bytes]:
         check_regular(
             path, hint="name a .safetensors file, or the folder of a checkpoint", there=True
         )
-        size = path.stat().st_size
+        size = size_of(path)
         text = _header_text(path, size)
     except OSError as error:
         raise DataError(
@@ -90,7 +99,9 @@ def _extents(text: bytes, size: int, path: Path) -> list[Extent]:
     return extents
 
 
-def read_checkpoint(directory: Path) -> list[StoredTensor]:
+def read_checkpoint(
+    directory: Path, size_of: Callable[[Path], int] = file_size
+) -> list[StoredTensor]:
     """The tensors of every safetensors file in ``directory``, file by file.
 
     With an index, the files are those it lists, and its names must be the files' names.
@@ -111,7 +122,7 @@ def read_checkpoint(directory: Path) -> list[StoredTensor]:
                 f"{directory}: {INDEX_NAME} lists {short_repr(name)}, which is not here",
                 hint="download that file into the folder too",
             )
-        for tensor in read_header(path):
+        for tensor in read_header(path, size_of):
             if tensor.name in file_of:
                 raise DataError(
                     f"{directory}: tensor {short_repr(tensor.name)} is stored twice, in "
@@ -242,12 +253,21 @@ def _file_names(directory: Path) -> list[str]:
     return names
 
 
+def index_files(directory: Path) -> list[str]:
+    """The files that the index in ``directory`` lists.
+
+    Raises:
+        DataError: it is not understood.
+    """
+    return sorted(set((_read_index(directory) or {}).values()))
+
+
 def _read_index(directory: Path) -> dict[str, str] | None:
     path = directory / INDEX_NAME
     if not os.path.lexists(path):
         return None
     require_inside(path, directory)
-    values = parse_object(read_config_bytes(path, limit=_MAX_INDEX_BYTES), str(path))
+    values = parse_object(read_config_bytes(path, limit=MAX_INDEX_BYTES), str(path))
     weights = values.get("weight_map")
     if not isinstance(weights, dict) or not weights:
         raise DataError(

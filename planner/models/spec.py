@@ -260,11 +260,11 @@ class ModelSpec:
             for name, value in self.assumed_keys
             if not value.startswith("false")
         ]
-        if self.own_code and self.source_kind == "file":
+        if self.own_code and self.source_kind in ("file", "hub"):
             notes.append(
                 Note(OWN_CODE, self.model_type, message("assumptions.release_carries_code"))
             )
-        if taken and self.source_kind == "file":
+        if taken and self.source_kind in ("file", "hub"):
             notes.append(
                 Note(
                     "class defaults",

@@ -85,6 +85,7 @@ PRINTED = {
     "assumptions",
     "ignore_keys",
     "lang",
+    "online",
     "out",
     "force",
     "trust_remote_code",

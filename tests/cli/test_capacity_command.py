@@ -53,7 +53,7 @@ FLAGS = """
 --rate --ttft-ms --tpot-ms --e2e-ms --percentile --router --max-devices --price --simulate --tp
 --dp --pp --ep --context --isl --osl --workload --prefix-hit --prefix-hit-rate --slots
 --max-loss --schemes --kv --engine --profile --imatrix --hardware-dir --no-learned --csv --json
---quiet --timings --ignore-keys --help-all --lang --report --verbose --assumptions
+--quiet --timings --ignore-keys --online --help-all --lang --report --verbose --assumptions
 """
 
 

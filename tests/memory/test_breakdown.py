@@ -21,7 +21,8 @@ from planner.memory.workspace import (
     split_attention_bytes,
     working_lines,
 )
-from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.catalog import resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.placement.layout import Layout
 from planner.planning.inspect.memory import memory

@@ -9,7 +9,8 @@ from support.seeing import RELEASES
 
 from planner.memory.images import encoder_budget, image_lines, pass_lines
 from planner.memory.resident import total
-from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.catalog import resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.spec import ImageEncoder
 from planner.planning.inspect.memory import memory_use
 

@@ -18,7 +18,8 @@ from planner.memory.training_setup import (
     TrainSetup,
     recipe,
 )
-from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.catalog import resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.spec import Attention, ModelSpec, Recurrence, ShardAxis, TensorRow
 
 SETUP = TrainSetup(

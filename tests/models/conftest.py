@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.spec import ModelSpec
 
 FACTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "facts"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from planner.base.errors import DataError, PlannerError, UnknownNameError, UnsupportedError
 from planner.base.strict_json import MAX_CONFIG_BYTES, parse_object, read_config_bytes
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 
 
 def _parse(text: bytes):

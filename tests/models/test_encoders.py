@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from planner.base.errors import UnknownNameError, UnsupportedError
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.families import builder_of
 from planner.models.inventory import Inventory, expand
 from planner.models.planned import require_planned

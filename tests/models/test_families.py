@@ -10,7 +10,8 @@ from support.released import released_plan
 
 from planner.base.errors import PlannerError
 from planner.models import catalog
-from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.catalog import resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.models.kv import cache_description
 

@@ -7,7 +7,7 @@ import pytest
 
 import planner
 from planner.base.errors import DataError
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.models.spec import ModelSpec
 

@@ -7,7 +7,7 @@ import pytest
 
 from planner import load_model
 from planner.base.errors import DataError, InputError, UnsupportedError
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.defaults import EVERY, harmless_keys
 from planner.models.inventory import Inventory
 

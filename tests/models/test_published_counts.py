@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from planner.base.units import GIB
-from planner.models.catalog import model_ids, resolve_model, spec_from_bytes
+from planner.models.catalog import model_ids, resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import Inventory, expand
 
 # id: main model, active with embedding, without input embedding, without embedding and head.

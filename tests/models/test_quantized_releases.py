@@ -7,7 +7,8 @@ from support.released import released_plan
 
 from planner.base.errors import DataError, UnsupportedError
 from planner.formats.schemes import SCHEMES
-from planner.models.catalog import model_ids, resolve_model, spec_from_bytes
+from planner.models.catalog import model_ids, resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import Inventory, expand, row_bytes
 from planner.models.quantization.plan import wildcards
 

@@ -7,7 +7,7 @@ import pytest
 from support.recurrent_configs import GLM_4_7_FLASH, NEMOTRON_3_NANO, RELEASES
 
 from planner.base.errors import DataError, PlannerError
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.drafting import prediction_spec
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description, entry_bytes, layer_caches, sequence_bytes

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import planner
-from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.catalog import resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.spec import ModelSpec
 
 CONFIGS = Path(planner.__file__).parent / "models" / "configs"

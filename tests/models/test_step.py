@@ -9,7 +9,7 @@ import pytest
 from support.recurrent_configs import RELEASES
 
 from planner.base.errors import DataError
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.models.spec import ModelSpec
 

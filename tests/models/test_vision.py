@@ -8,7 +8,8 @@ import pytest
 
 from planner.base.errors import DataError
 from planner.models import catalog
-from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.catalog import resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 

@@ -64,6 +64,14 @@ def test_every_command_that_takes_a_model_passes_keys_over() -> None:
     assert "ignore_keys" in keywords("load_model")
 
 
+def test_every_command_that_takes_a_model_may_ask_the_hub() -> None:
+    named = {name: {p.name for p in command.params} for name, command in cli.commands.items()}
+    assert {name for name, found in named.items() if "online" in found} == {
+        name for name, found in named.items() if "model" in found
+    }
+    assert keywords("load_model")["online"] is False
+
+
 def test_flags_of_the_two_questions() -> None:
     assert flags("plan") == PLAN_FLAGS
     assert flags("estimate") == ESTIMATE_FLAGS
@@ -121,6 +129,7 @@ def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
         "plot",
         "ignore_keys",
         "lang",
+        "online",
     }
     assert own == {"model", *keywords("sensitivity")}
     assert tuple(planner.sensitivity("smollm2-135m").columns) == SENSITIVITY_COLUMNS

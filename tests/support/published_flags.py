@@ -21,6 +21,7 @@ def flags(command: str) -> set[str]:
         "--help-all",
         "--ignore-keys",
         "--lang",
+        "--online",
         "--verbose",
         "--assumptions",
     }

@@ -17,7 +17,7 @@ from zlib import crc32
 from hypothesis import strategies as st
 
 from planner.lookup import load_device, load_model
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.spec import ModelSpec
 from planner.planning.question.question import OBJECTIVES, Question
 from planner.planning.question.scenario import Host, Scenario

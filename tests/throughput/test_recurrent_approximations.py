@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.recurrent_configs import RELEASES
 
 from planner.lookup import load_device
-from planner.models.catalog import spec_from_bytes
+from planner.models.configuration import spec_from_bytes
 from planner.models.spec import Attention
 from planner.placement.cache_entries import state_bytes
 from planner.placement.modules import linear_of

@@ -17,7 +17,8 @@ from planner.base.versions import version_of
 from planner.hardware.catalog import resolve_device
 from planner.lab.validation.cells import parse_int
 from planner.memory.engines.catalog import Engine, default_version, engine_at
-from planner.models.catalog import bundled_model, spec_from_bytes
+from planner.models.catalog import bundled_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 

@@ -20,7 +20,8 @@ from planner.lab.verifying.logit_differences import kl_and_flips, read_logits
 from planner.lab.verifying.processes import EngineFailedError, run
 from planner.lab.verifying.records import PLAN, Reading, Setting, StepResult, Task, Trial
 from planner.lab.verifying.writing import work_folder
-from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.catalog import resolve_model
+from planner.models.configuration import spec_from_bytes
 from planner.models.gguf_header import read_gguf
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS

@@ -63,7 +63,7 @@ def answered(command: str) -> planner.Plan:
     ) as context:
         from planner.cli.run import question_arguments
 
-        given = {k: v for k, v in context.params.items() if k != "ignore_keys"}
+        given = {k: v for k, v in context.params.items() if k not in ("ignore_keys", "online")}
         arguments = question_arguments(given)
         return planner.plan(given["model"], given["device"], **arguments)
 
