@@ -359,11 +359,12 @@ def test_where_no_replay_keeps_the_limits_the_formulas_stand_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One replay alone, of as many as the formulas count, which are too few."""
+    replayed_at_will = of_ranks()
     monkeypatch.setattr(replayed, "MOST_REPLAYS", 1)
     found = planner.capacity(**RANKS, rate=29.0, tpot_seconds=0.02)
     assert found.replay is not None
     assert (found.replay.replaced, found.replay.kept) == (False, False)
-    assert found.devices < of_ranks().devices
+    assert found.devices < replayed_at_will.devices
     (note,) = [item for item in found.assumptions if item.key == "replay"]
     assert "none keeps the limits" in note.value
     assert "no replay keeps the limits" in " ".join(str(found).split())

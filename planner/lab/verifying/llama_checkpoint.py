@@ -100,10 +100,10 @@ def converter(task: Task) -> Path:
     Raises:
         InputError: it is not there.
     """
-    return converter_beside(Path(task.engine.place), task.checkpoint)
+    return converter_of_programs(Path(task.engine.place), task.checkpoint)
 
 
-def converter_beside(programs: Path, checkpoint: Path) -> Path:
+def converter_of_programs(programs: Path, checkpoint: Path) -> Path:
     """The converter of the llama.cpp whose ``programs`` these are.
 
     Raises:

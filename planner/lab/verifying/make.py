@@ -19,7 +19,7 @@ from planner.base.errors import DataError, InputError
 from planner.base.records import record
 from planner.export.llama_cpp import FILE
 from planner.export.plan_files import export_plan
-from planner.lab.verifying.llama_checkpoint import converter_beside, matrices_of, model_of_plan
+from planner.lab.verifying.llama_checkpoint import converter_of_programs, matrices_of, model_of_plan
 from planner.lab.verifying.llama_programs import programs_folder
 from planner.lab.verifying.processes import run
 from planner.models.gguf_header import GgufTensor
@@ -87,7 +87,7 @@ def make(
     start, steps = base, []
     if base.is_dir():
         start = target.with_name(f".{target.stem}.bf16.gguf")
-        convert = [sys.executable, str(converter_beside(folder, base)), str(base)]
+        convert = [sys.executable, str(converter_of_programs(folder, base)), str(base)]
         steps.append((start, [*convert, "--outtype", "bf16", "--outfile", str(start)]))
     else:
         matrices_of(base, spec)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from support.choices import experts, llama
 
-from planner.planning.choose import selection as choosing
+from planner.planning.choose import best_of_options
+from planner.planning.choose.best_of_options import by_mixtures
 from planner.planning.choose.option import Option
 from planner.planning.choose.rule import NEW_WEIGHTS_GAIN, SURE
-from planner.planning.choose.selection import Selection, allowed_loss, by_mixtures
+from planner.planning.choose.selection import Selection, allowed_loss
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.formulate import loss_limit, score_scale
 from planner.planning.search.spaces import with_question
@@ -151,7 +152,7 @@ def option(loss: float, value: float, size: int, *, mixture: bool = False) -> Op
 def test_what_a_mixture_is_as_good_as_in_all_and_better_in_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(choosing, "is_mixture", lambda rival: rival.mixture)
+    monkeypatch.setattr(best_of_options, "is_mixture", lambda rival: rival.mixture)
     mix = option(1.0, 2.0, 100, mixture=True)
     lossier, slower, larger = option(1.1, 2.0, 100), option(1.0, 2.2, 100), option(1.0, 2.0, 110)
     equal, mixed = option(1.0, 2.0, 100), option(0.5, 2.2, 110)

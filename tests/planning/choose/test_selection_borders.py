@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.planning.choose.selection import _dominates
+from planner.planning.choose.best_of_options import _dominates
 
 
 def option(loss: float, value: float, held: int) -> Any:
