@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     help="Requests come at this rate; the fewest devices that keep the limits at p90.",
 )
 @options(
+    "file_bytes",
     "max_loss",
     "schemes",
     "kv",

@@ -43,6 +43,7 @@ class _Solves(click.ParamType[int]):
 )
 @options(
     *QUESTION,
+    "file_bytes",
     "max_loss",
     "schemes",
     "kv",

@@ -62,7 +62,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "same_lengths",
         ),
     ),
-    ("Layout", (*LAYOUT, "memory_bytes", "chunk_tokens")),
+    ("Layout", (*LAYOUT, "memory_bytes", "file_bytes", "chunk_tokens")),
     ("Limits and objective", ("objective", "price", *LATENCY)),
     ("Formats", ("scheme", "schemes", "kv", "profile", "imatrix")),
     ("When to leave the published plan", (*RULE, "exact")),

@@ -61,6 +61,7 @@ PLAN_FLAGS = {
     *POOL_FLAGS,
     *FOLDER_FLAGS,
     "--max-loss",
+    "--file-bytes",
     "--schemes",
     "--profile",
     "--imatrix",
@@ -258,6 +259,7 @@ PLAN_DEFAULTS = {
     "schemes": None,
     "kv": "auto",
     "memory_bytes": None,
+    "file_bytes": None,
     "engine": "auto",
     "scenario": None,
     "profile": None,
@@ -279,7 +281,17 @@ ESTIMATE_DEFAULTS = {
     **{
         k: v
         for k, v in PLAN_DEFAULTS.items()
-        if k not in ("max_loss", "schemes", "untie", "drop_policies", "rate", *RULE, *POOL_DEFAULTS)
+        if k
+        not in (
+            "max_loss",
+            "file_bytes",
+            "schemes",
+            "untie",
+            "drop_policies",
+            "rate",
+            *RULE,
+            *POOL_DEFAULTS,
+        )
     },
     "chunk_tokens": None,
     "requests": None,

@@ -44,6 +44,7 @@ GIVEN = {
 }
 PLAN_ONLY: dict[str, Any] = {
     "max_loss": "bf16",
+    "file_bytes": 5_000_000_000,
     "min_gain": 7.0,
     "new_weights": "no",
     "mode": "disaggregated",

@@ -23,6 +23,7 @@ from planner.planning.question.question import TIMED, Question
 from planner.planning.search.spaces import grid_space
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, build_space
+from planner.planning.space.file_bytes import beside_choices
 from planner.planning.space.layouts import possible_layouts
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import stage_table
@@ -172,10 +173,20 @@ def broken(setting: Setting, priced: Priced, sums: SearchSums) -> list[str]:
         if setting.model.units[cost.segment.unit].place
     )
     host = question.offload.memory_bytes if question.offload is not None else None
+    stored = beside_choices(setting.model) + sum(
+        module_bytes(
+            setting.model.planned[model_row(setting, cost.segment)],
+            scheme_by_id(question.schemes[cost.segment.choice]),
+        )
+        * cost.segment.count
+        for cost in priced.costs
+        if setting.model.units[cost.segment.unit].role == "module" and cost.segment.choice >= 0
+    )
     pairs = (
         ("memory", priced.fullest.total, room),
         ("loss", priced.loss, setting.loss_limit),
         ("host memory", there, host),
+        ("file", stored, question.file_bytes),
         ("tpot", sums.tpot, question.tpot_seconds),
         ("ttft", sums.ttft, question.ttft_seconds),
     )

@@ -13,8 +13,9 @@ from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.measured_anchor import measured_elsewhere, reasoning_notes
 from planner.planning.answer.quantiser_notes import domain_note, quantiser_notes
 from planner.planning.answer.running_costs import running_costs
+from planner.planning.engines.repositories import GGUF
 from planner.planning.price.intervals import routing_assumption, time_basis
-from planner.planning.price.price import Priced
+from planner.planning.price.price import Priced, file_bytes_of
 from planner.planning.question.given_values import IN_FLIGHT_KEY
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import MTP
@@ -54,6 +55,7 @@ def assumptions(model: CostModel, priced: Priced, by_search: bool) -> tuple[Note
             )
         )
     out += in_flight_note(question, priced)
+    out += _file_note(model, priced)
     out += _model_assumptions(model, priced)
     out += running_costs(question, priced)
     return tuple(out)
@@ -84,6 +86,25 @@ def in_flight_note(question: Question, priced: Priced) -> list[Note]:
         return []
     why = message("assumptions.fewer_requests_than_places", places=places)
     return [Note(IN_FLIGHT_KEY, str(question.concurrency), why)]
+
+
+def _file_note(model: CostModel, priced: Priced) -> list[Note]:
+    """What of the limit on the weights' file is taken, where there is one."""
+    limit = model.question.file_bytes
+    if limit is None:
+        return []
+    counted = "gguf" if model.question.container == GGUF else "checkpoint"
+    return [
+        Note(
+            "weights' file",
+            message(
+                "assumptions.file_within",
+                n=file_bytes_of(model, priced),
+                most=limit,
+            ),
+            message(f"assumptions.file_counted_{counted}"),
+        )
+    ]
 
 
 def _limit_text(model: CostModel, limit: float) -> Text:

@@ -53,6 +53,7 @@ OF_A_PLAN = (
     *LIMITS_ON_TIME,
     "max_loss",
     "memory_bytes",
+    "file_bytes",
     "untie",
     "objective",
     "drop_policies",

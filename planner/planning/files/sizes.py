@@ -71,7 +71,7 @@ def gguf_bytes(
             total += count * (element if element and not _router(row) else _F32_BYTES)
             continue
         total += count * _type_bytes(LARGE_TYPE if tensor in wide else types[tensor].type)
-    total += (_stored_elements(spec, predicts) - counted) * _F32_BYTES
+    total += (stored_elements(spec, predicts) - counted) * _F32_BYTES
     return round(total) + header_bytes(spec)
 
 
@@ -136,7 +136,7 @@ def _rows_in(spec: ModelSpec, predicts: bool) -> list[TensorRow]:
     return [row for row in spec.rows if row.part in parts and row.copy_of is None]
 
 
-def _stored_elements(spec: ModelSpec, predicts: bool) -> int:
+def stored_elements(spec: ModelSpec, predicts: bool = False) -> int:
     """Elements of all tensors of a text file."""
     return sum(row.elements * row.copies for row in _rows_in(spec, predicts))
 

@@ -24,6 +24,7 @@ Again = Callable[[Mapping[str, Any]], Sequence[Question]]
 State = Mapping[str, Any]
 LIMITS = {
     "memory_bytes": "memory-bytes",
+    "file_bytes": "file-bytes",
     **{parameter: name for name, parameter in time_limits.LIMITS.items()},
     "max_loss": "max-loss",
 }

@@ -21,6 +21,7 @@ from planner.quality.prior import load_prior
 
 _LIMITS = {
     "memory-bytes": "refusals.memory_bytes_x",
+    "file-bytes": "refusals.file_bytes_x",
     "max-loss": "refusals.max_loss",
     "tpot": "refusals.tpot",
     "ttft": "refusals.ttft",
@@ -35,6 +36,8 @@ def limits_of(model: CostModel) -> dict[str, Text]:
     out: dict[str, Text] = {}
     if question.memory_bytes is not None:
         out["memory-bytes"] = format_bytes(question.memory_bytes)
+    if question.file_bytes is not None:
+        out["file-bytes"] = format_bytes(question.file_bytes)
     out |= {name: format_seconds(seconds) for name, seconds in question.time_limits.items()}
     loss = loss_limit(model)
     if loss is not None:
@@ -53,6 +56,8 @@ def without(question: Question, name: str) -> Question:
         return replace(question, loss_scheme=None, loss_limit=None)
     if name == "memory-bytes":
         return replace(question, memory_bytes=None)
+    if name == "file-bytes":
+        return replace(question, file_bytes=None)
     return with_time_limit(question, name, None)
 
 

@@ -22,7 +22,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.mode_search import groups_of, mode_spaces
 from planner.planning.search.question_search import branch_and_bound
-from planner.planning.search.requery import first_feasible
+from planner.planning.search.requery import Optimum, first_feasible
 from planner.planning.search.served_batch import Proposal, first_kept
 from planner.planning.space.candidates import Space, least_rank, possible_layouts
 from planner.planning.space.memory import budget
@@ -106,7 +106,13 @@ def any_plan(questions: Iterable[Question]) -> bool:
 
 
 def first_plan(questions: Iterable[Question]) -> Priced | None:
-    """The price of a plan of any way: any is looked for, the least lossy first, those of an engine
+    """The price of a plan of any way (:func:`first_found`)."""
+    found = first_found(questions)
+    return None if found is None else price(found.space, found.candidate, found.segments)
+
+
+def first_found(questions: Iterable[Question]) -> Optimum | None:
+    """A plan of any way: any is looked for, the least lossy first, those of an engine
     together; None where none has one. What the solver leaves open counts as none, as nothing is
     promised of it. Layers of a bucket are tied: such a plan is one of the untied, too, and that
     there is none untied takes minutes to prove."""
@@ -114,7 +120,7 @@ def first_plan(questions: Iterable[Question]) -> Priced | None:
     for group in groups_of(ways):
         found = _served([way for _, way in group], first_feasible)
         if found is not None:
-            return price(found.space, found.candidate, found.segments)
+            return found
     return None
 
 

@@ -15,12 +15,15 @@ from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, U
 from planner.planning.infeasible.feasible import (
     any_plan,
     best_smallest_batch,
+    first_found,
     first_plan,
     least_memory,
 )
-from planner.planning.price.price import Priced
+from planner.planning.price.price import Priced, file_bytes_of, price
 from planner.planning.question.question import Question, with_time_limit
 from planner.planning.search.formulate import loss_limit
+from planner.planning.search.requery import Optimum
+from planner.planning.space.file_bytes import smallest_file
 from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
@@ -45,6 +48,8 @@ def relax_limit(case: Unserved, name: str) -> RemedyKind:
         return MoreLoss(case)
     if name == "memory-bytes":
         return MoreBytes(case)
+    if name == "file-bytes":
+        return LargerFile(case)
     return MoreTime(case, name)
 
 
@@ -178,6 +183,39 @@ class MoreBytes:
             {"memory_bytes": total},
             message("refusals.raise_memory_bytes_to", n=total, x=format_bytes(total)),
         )
+
+
+@dataclass(frozen=True)
+class LargerFile:
+    """The limit on the file raised, to the smallest file with which there is a plan."""
+
+    case: Unserved
+
+    @property
+    def loosest(self) -> State:
+        return {"file_bytes": LOOSE}
+
+    def nearest(self, state: State) -> Remedy | None:
+        ways = self.case.at({**state, **self.loosest})
+        free = first_found(ways)
+        if free is None:
+            return None
+
+        def figure(way: Question, total: float) -> float | None:
+            found = first_found([replace(way, file_bytes=int(total))])
+            return None if found is None else float(_file_of(found))
+
+        lows = [(way, float(smallest_file(build_model(way, load_prior())))) for way in ways]
+        own = min((size for way, low in lows if (size := figure(way, low)) is not None), default=0)
+        total = math.ceil(own or least_feasible_value(lows, float(_file_of(free)), figure))
+        return Remedy(
+            {"file_bytes": total},
+            message("refusals.raise_file_bytes_to", n=total, x=format_bytes(total)),
+        )
+
+
+def _file_of(found: Optimum) -> int:
+    return file_bytes_of(found.space.model, price(found.space, found.candidate, found.segments))
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,7 @@ def infeasible(question: Question) -> InfeasibleError:
             ("--ttft-ms", question.ttft_seconds),
             ("--e2e-ms", question.e2e_seconds),
             ("--memory-bytes", question.memory_bytes),
+            ("--file-bytes", question.file_bytes),
         )
         if value is not None
     ]

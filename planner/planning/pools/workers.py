@@ -30,6 +30,7 @@ from planner.planning.search.uniform import rank_bytes, uniform_loss
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, by_stage
+from planner.planning.space.file_bytes import rooms_kept
 from planner.planning.space.memory import budget
 
 Array = NDArray[np.float64]
@@ -99,6 +100,7 @@ def seconds_of(space: Space, choice: Int) -> Array:
         return np.full(len(space), np.inf)
     able = space.legal[:, every, columns].all(axis=1) & np.isfinite(seconds).all(axis=1)
     able &= rank_bytes(space, choice) <= budget(question)
+    able &= rooms_kept(model, space.tables, choice)
     finite = np.where(np.isfinite(seconds), seconds, 0.0)
     total = finite @ decided.layers
     if (space.pts.pp > 1).any():

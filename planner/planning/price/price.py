@@ -24,6 +24,7 @@ from planner.planning.price.step_prices import step_prices
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.draft_bytes import draft_token_bytes
+from planner.planning.space.file_bytes import beside_choices, file_bytes
 from planner.planning.space.kernel_times import CandidateTimes
 from planner.planning.space.memory import (
     activations,
@@ -257,9 +258,11 @@ def _memory(
 
 def fits(space: Space, c: int, priced: Priced) -> bool:
     """Whether the fullest rank stays within the question's budget."""
-    room = host_room(space.model.question)
-    return priced.fullest.total <= budget(space.model.question) and (
-        room is None or host_bytes_of(space, priced) <= room
+    room, most = host_room(space.model.question), space.model.question.file_bytes
+    return (
+        priced.fullest.total <= budget(space.model.question)
+        and (room is None or host_bytes_of(space, priced) <= room)
+        and (most is None or file_bytes_of(space.model, priced) <= most)
     )
 
 
@@ -268,6 +271,16 @@ def host_bytes_of(space: Space, priced: Priced) -> int:
     model, tables = space.model, space.tables
     return sum(
         int(tables.host[model.units[s.unit].row, s.choice]) * s.count
+        for s in (cost.segment for cost in priced.costs)
+        if s.choice >= 0 and model.units[s.unit].role == "module"
+    )
+
+
+def file_bytes_of(model: CostModel, priced: Priced) -> int:
+    """Bytes of the weights' file of an assignment."""
+    size = file_bytes(model)
+    return beside_choices(model) + sum(
+        int(size[s.unit, s.choice]) * s.count
         for s in (cost.segment for cost in priced.costs)
         if s.choice >= 0 and model.units[s.unit].role == "module"
     )

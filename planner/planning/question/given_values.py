@@ -53,6 +53,7 @@ class GivenValues(
     declared.FreedomParameters,
     declared.KeptModules,
     declared.MemoryLimit,
+    declared.FileLimit,
     declared.SlotsParameters,
     declared.SchemesParameters,
     declared.LossLimit,

@@ -21,6 +21,7 @@ from planner.planning.question.declaring import (
     subject,
 )
 from planner.planning.question.parameters_deployment import DraftNumbers as DraftNumbers
+from planner.planning.question.parameters_deployment import FileLimit as FileLimit
 from planner.planning.question.parameters_deployment import (
     HostMachineParameters as HostMachineParameters,
 )

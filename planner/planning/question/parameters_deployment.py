@@ -103,3 +103,12 @@ class HostMachineParameters:
     host_memory_bytes: int | None = parameter(
         default=None, kind="count", help="Host memory for weights (default: its profile's)."
     )
+
+
+@group
+class FileLimit:
+    """The limit on what is downloaded, or made."""
+
+    file_bytes: int | None = parameter(
+        default=None, kind="count", help="Limit on the weights' file [bytes]."
+    )

@@ -72,6 +72,7 @@ class Question:
     in for it or a mixture of the engine's (:mod:`planner.planning.question.named`). ``imatrix``:
     ggml's types are written with an importance matrix. ``eager``: the engine launches operator by
     operator, where by default it compiles (which CPUs alone feel: their cores walk the code).
+    ``file_bytes``: the most that the weights' file may have.
     ``offload``: what lives in the memory of a host beside the device.
     ``speculation``: what drafts tokens that each step verifies, None: nothing does.
     ``hold_steps``: steps that a prompt is held until every attention rank has one, 0: none is.
@@ -107,6 +108,7 @@ class Question:
     tpot_seconds: float | None = None
     e2e_seconds: float | None = None
     memory_bytes: int | None = None
+    file_bytes: int | None = None
     loss_scheme: str | None = None
     loss_limit: float | None = None
     profile: Profile | None = None

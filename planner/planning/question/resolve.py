@@ -167,6 +167,7 @@ def build_question(
             tpot_seconds=mean_limit("tpot_seconds", given_values.tpot_seconds),
             e2e_seconds=mean_limit("e2e_seconds", given_values.e2e_seconds),
             memory_bytes=given_values.memory_bytes,
+            file_bytes=given_values.file_bytes,
             loss_scheme=loss_scheme,
             loss_limit=loss_limit,
             profile=profile,
@@ -309,7 +310,8 @@ def _check_numbers(given_values: GivenValues) -> None:
     if gain is not None and not 0 <= gain < float("inf"):
         raise InputError(f"min-gain = {gain!r} is out of range", hint="percent, 0 or more")
     limits = {name: mean_limit(name, getattr(given_values, name)) for name in LIMITS_ON_TIME}
-    for name, value in {**limits, "memory_bytes": given_values.memory_bytes}.items():
+    sizes = {name: getattr(given_values, name) for name in ("memory_bytes", "file_bytes")}
+    for name, value in {**limits, **sizes}.items():
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
 

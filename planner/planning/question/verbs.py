@@ -38,6 +38,7 @@ class GridInput(
     declared.ProfileFile,
     declared.ScenarioName,
     declared.EngineParameters,
+    declared.FileLimit,
     declared.MemoryLimit,
     declared.SlotsParameters,
     declared.CacheLayoutParameters,

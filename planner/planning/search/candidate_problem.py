@@ -28,6 +28,7 @@ from planner.planning.solver.solve import LAYERS_GAP, STAGES_GAP
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.decisions import DecidedKernel
+from planner.planning.space.file_bytes import file_bytes, file_room
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.memory import bytes_per_layer, host_bytes, host_room
 from planner.planning.space.model import CostModel
@@ -135,6 +136,7 @@ def question_line(space: Space, c: int) -> str:
     limits = {
         **{f"{name}-ms": f"{s * 1e3:.12g}" for name, s in question.time_limits.items()},
         "memory-bytes": question.memory_bytes,
+        "file-bytes": question.file_bytes,
         "max-loss": question.loss_scheme or told,
     }
     parts = [
@@ -268,6 +270,9 @@ def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> li
     if (there := host_room(question)) is not None:
         exact = part_sum(parts, decided.by_option(host_bytes(model, space.tables)))
         rows.append(Row("host memory", exact.astype(np.float64), float(there), exact, there))
+    if (most := file_room(model)) is not None:
+        exact = part_sum(parts, decided.by_option(file_bytes(model)))
+        rows.append(Row("file", exact.astype(np.float64), float(most), exact, most))
     bound = loss_limit(model)
     if bound is not None:
         rows.append(Row("max-loss", total(decided.loss), bound))

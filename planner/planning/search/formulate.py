@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from planner.planning.question.question import RATES, TIMED, Question
 from planner.planning.solver.problem import PACE, Problem, Row, excluded, lower_bounds
 from planner.planning.space.candidates import Space
+from planner.planning.space.file_bytes import file_bytes, file_room
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import (
     budget,
@@ -125,6 +126,9 @@ def problem_rows(space: Space, c: int) -> list[Row]:
             decided.by_option(host_bytes(model, space.tables)), counts.sum(axis=0)
         )
         rows.append(Row("host memory", exact.astype(np.float64), float(there), exact, there))
+    if (most := file_room(model)) is not None:
+        exact = decided.total(decided.by_option(file_bytes(model)), counts.sum(axis=0))
+        rows.append(Row("file", exact.astype(np.float64), float(most), exact, most))
     limit_loss = loss_limit(model)
     if limit_loss is not None:
         rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))
@@ -177,6 +181,11 @@ def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tupl
             decided.by_option(host_bytes(model, space.tables)).astype(np.float64), decided.layers
         )
         rows.append((np.repeat(used[None], len(space), axis=0), np.full(len(space), float(room))))
+    if (most := file_room(model)) is not None:
+        stored = decided.total(
+            decided.by_option(file_bytes(model)).astype(np.float64), decided.layers
+        )
+        rows.append((np.repeat(stored[None], len(space), axis=0), np.full(len(space), float(most))))
     rows.append(_memory_row(space))
     return objective, constant, legal, rows
 

@@ -24,8 +24,9 @@ from planner.planning.search.served_batch import served_candidate
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, by_stage
+from planner.planning.space.file_bytes import rooms_kept
 from planner.planning.space.kernel_times import kernel_seconds_of
-from planner.planning.space.memory import budget, host_room, host_used
+from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import legality
 from planner.throughput.queueing import ttft_factor
@@ -283,8 +284,7 @@ def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
     seconds = _Seconds(space, choice, columns)
     used = rank_bytes(space, choice)
     ok = _legal(space, choice) & (used <= budget(question))
-    room = host_room(question)
-    ok &= room is None or host_used(space.model, space.tables, choice) <= room
+    ok &= rooms_kept(space.model, space.tables, choice)
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
