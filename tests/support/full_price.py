@@ -23,7 +23,7 @@ from planner.planning.question.question import TIMED, Question
 from planner.planning.search.spaces import grid_space
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, build_space
-from planner.planning.space.file_bytes import beside_choices
+from planner.planning.space.file_bytes import unchosen_bytes
 from planner.planning.space.layouts import possible_layouts
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import stage_table
@@ -173,7 +173,7 @@ def broken(setting: Setting, priced: Priced, sums: SearchSums) -> list[str]:
         if setting.model.units[cost.segment.unit].place
     )
     host = question.offload.memory_bytes if question.offload is not None else None
-    stored = beside_choices(setting.model) + sum(
+    stored = unchosen_bytes(setting.model) + sum(
         module_bytes(
             setting.model.planned[model_row(setting, cost.segment)],
             scheme_by_id(question.schemes[cost.segment.choice]),

@@ -106,12 +106,12 @@ def any_plan(questions: Iterable[Question]) -> bool:
 
 
 def first_plan(questions: Iterable[Question]) -> Priced | None:
-    """The price of a plan of any way (:func:`first_found`)."""
-    found = first_found(questions)
+    """The price of a plan of any way (:func:`first_feasible_plan`)."""
+    found = first_feasible_plan(questions)
     return None if found is None else price(found.space, found.candidate, found.segments)
 
 
-def first_found(questions: Iterable[Question]) -> Optimum | None:
+def first_feasible_plan(questions: Iterable[Question]) -> Optimum | None:
     """A plan of any way: any is looked for, the least lossy first, those of an engine
     together; None where none has one. What the solver leaves open counts as none, as nothing is
     promised of it. Layers of a bucket are tied: such a plan is one of the untied, too, and that

@@ -15,7 +15,7 @@ from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, U
 from planner.planning.infeasible.feasible import (
     any_plan,
     best_smallest_batch,
-    first_found,
+    first_feasible_plan,
     first_plan,
     least_memory,
 )
@@ -197,12 +197,12 @@ class LargerFile:
 
     def nearest(self, state: State) -> Remedy | None:
         ways = self.case.at({**state, **self.loosest})
-        free = first_found(ways)
+        free = first_feasible_plan(ways)
         if free is None:
             return None
 
         def figure(way: Question, total: float) -> float | None:
-            found = first_found([replace(way, file_bytes=int(total))])
+            found = first_feasible_plan([replace(way, file_bytes=int(total))])
             return None if found is None else float(_file_of(found))
 
         lows = [(way, float(smallest_file(build_model(way, load_prior())))) for way in ways]
@@ -214,8 +214,8 @@ class LargerFile:
         )
 
 
-def _file_of(found: Optimum) -> int:
-    return file_bytes_of(found.space.model, price(found.space, found.candidate, found.segments))
+def _file_of(best: Optimum) -> int:
+    return file_bytes_of(best.space.model, price(best.space, best.candidate, best.segments))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from planner.planning.price.step_prices import step_prices
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.draft_bytes import draft_token_bytes
-from planner.planning.space.file_bytes import beside_choices, file_bytes
+from planner.planning.space.file_bytes import file_bytes, unchosen_bytes
 from planner.planning.space.kernel_times import CandidateTimes
 from planner.planning.space.memory import (
     activations,
@@ -279,7 +279,7 @@ def host_bytes_of(space: Space, priced: Priced) -> int:
 def file_bytes_of(model: CostModel, priced: Priced) -> int:
     """Bytes of the weights' file of an assignment."""
     size = file_bytes(model)
-    return beside_choices(model) + sum(
+    return unchosen_bytes(model) + sum(
         int(size[s.unit, s.choice]) * s.count
         for s in (cost.segment for cost in priced.costs)
         if s.choice >= 0 and model.units[s.unit].role == "module"

@@ -22,14 +22,13 @@ from planner.models.inventory import inventory_of
 from planner.placement.layout import Layout
 from planner.placement.modules import Module
 from planner.placement.shards import block_legality, module_bytes
-from planner.planning.engines.repositories import GGUF
-from planner.planning.files.sizes import header_bytes, stored_elements
 from planner.planning.question.question import Question
 from planner.planning.space.memory import host_room, host_used
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 
 Int = NDArray[np.int64]
+GGUF = "gguf"
 ALIGNMENT = 32
 """GGUF_DEFAULT_ALIGNMENT of gguf-py/gguf/constants.py."""
 _F32_BYTES = 4
@@ -51,12 +50,14 @@ def file_bytes(model: CostModel) -> Int:
 
 
 @cached_by_identity(16)
-def beside_choices(model: CostModel) -> int:
+def unchosen_bytes(model: CostModel) -> int:
     """Bytes of the file that no choice changes."""
     question = model.question
     if question.container != GGUF:
         planned = sum(m.stored_bytes * _layers(m) for m in model.planned)
         return inventory_of(question.spec).payload_bytes - planned
+    from planner.planning.files.sizes import header_bytes, stored_elements  # of limited files alone
+
     every = [*model.planned, *(m for m in model.released if m.gemms)]
     own = [m for m in every if not _tied_head(question, m)]
     matrices = sum(_elements(m) * _layers(m) for m in own)
@@ -68,7 +69,7 @@ def beside_choices(model: CostModel) -> int:
 def file_room(model: CostModel) -> int | None:
     """Bytes that choices may take in the file; None without a limit on it."""
     limit = model.question.file_bytes
-    return None if limit is None else limit - beside_choices(model)
+    return None if limit is None else limit - unchosen_bytes(model)
 
 
 def file_used(model: CostModel, choice: Sequence[int] | Int) -> int:
@@ -93,11 +94,11 @@ def smallest_file(model: CostModel) -> int:
     able = decided.all_allowed(decided.allowed(possible))
     size = decided.total(decided.by_option(file_bytes(model)), decided.layers.astype(np.int64))
     least = np.where(able, size, np.iinfo(np.int64).max).min(axis=1)
-    return beside_choices(model) + int(least[able.any(axis=1)].sum())
+    return unchosen_bytes(model) + int(least[able.any(axis=1)].sum())
 
 
 def rooms_kept(model: CostModel, tables: LayoutTables, choice: Sequence[int] | Int) -> bool:
-    """Whether ``choice`` of each unit keeps the limits beside those of devices: on the memory of a
+    """Whether ``choice`` [U] keeps the limits beside those of devices: on the memory of a
     host and on the file."""
     host, most = host_room(model.question), file_room(model)
     return (host is None or host_used(model, tables, choice) <= host) and (

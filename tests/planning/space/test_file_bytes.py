@@ -16,7 +16,7 @@ from planner.planning.files.sizes import gguf_bytes
 from planner.planning.price.price import file_bytes_of, price
 from planner.planning.question.question import Question
 from planner.planning.search.engine_search import solve_objective
-from planner.planning.space.file_bytes import beside_choices, file_used, smallest_file
+from planner.planning.space.file_bytes import file_used, smallest_file, unchosen_bytes
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 
@@ -32,7 +32,7 @@ def gguf_model(name: str) -> CostModel:
 
 def uniform_file(model: CostModel, scheme: str) -> int:
     at = model.question.schemes.index(scheme)
-    return file_used(model, [at] * len(model.units)) + beside_choices(model)
+    return file_used(model, [at] * len(model.units)) + unchosen_bytes(model)
 
 
 def test_a_published_file_to_the_byte() -> None:
