@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from planner.api.claims import claims
     from planner.api.compare import compare
     from planner.api.diff import diff
+    from planner.api.engine import engine, engines
     from planner.api.estimate import estimate
     from planner.api.experts import experts
     from planner.api.explain import explain
@@ -60,6 +61,8 @@ __version__ = "0.2.0"
 _RESULTS = "planner.report.render.results"
 _WHERE = {
     "plan": "planner.api.plan",
+    "engine": "planner.api.engine",
+    "engines": "planner.api.engine",
     "estimate": "planner.api.estimate",
     "inventory": "planner.lookup",
     "layer_error": "planner.api.numerics",
@@ -127,6 +130,8 @@ __all__ = [
     "claims",
     "compare",
     "diff",
+    "engine",
+    "engines",
     "estimate",
     "experts",
     "explain",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -56,12 +57,31 @@ def main() -> int:
         shutil.rmtree(ROOT, ignore_errors=True)
     clock = Clock(given.minutes)
     missing = {f"installing {name}": why for name, why in install(ROOT, clock.tell).items()}
+    clock.tell(engines_here())
     if not given.install_only:
         missing |= Run(given, clock, dict(missing)).all()
         clock.tell(f"wrote {PAGES / 'closed-loop.md'}")
     for name, why in missing.items():
         print(f"missing: {name}: {why}", file=sys.stderr)
     return int(bool(missing))
+
+
+def engines_here() -> str:
+    """What ``plan engine`` says of the engines that were installed, by their ids."""
+    pythons = {"PLAN_VLLM_PYTHON": "vllm", "PLAN_PYTORCH_PYTHON": "torch"}
+    places = {name: str(ROOT / folder / "bin/python") for name, folder in pythons.items()}
+    places |= {"PLAN_LLAMA_CPP": str(ROOT / "llama.cpp")}
+    done = subprocess.run(
+        [sys.executable, "-m", "planner", "engine"],
+        env={
+            **os.environ,
+            **{name: place for name, place in places.items() if Path(place).exists()},
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout or done.stderr
 
 
 class Run:

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "capacity": "capacity",
     "fleet": "fleet",
     "replay": "replay",
+    "engine": "engine",
     "engines": "lists",
     "files": "lists",
     "workloads": "lists",

@@ -30,6 +30,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         "Measure",
         {
             "profile": "quality loss of every format in each layer of a checkpoint",
+            "engine": "engines on this machine, and what installs them",
             "measure": "time this machine's kernels, for the device `host`",
             "verify": "run a plan with a real engine, predicted beside measured",
             "learn": "results of your benchmarks, for later predictions",
@@ -133,6 +134,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "plan measure --quick -o measured",
         "plan measure --only bandwidth,gemm --engine-dir llama.cpp/build",
     ),
+    "engine": ("plan engine", "plan engine llama.cpp", "plan engine vllm --json"),
     "make": (
         "plan make plan.json base.gguf -o mine.gguf --engine-dir llama.cpp/build",
         "plan make plan.json ./checkpoint -o mine.gguf --dry-run",

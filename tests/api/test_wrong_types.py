@@ -55,6 +55,8 @@ VALID: dict[str, dict[str, Any]] = {
     "fleet": {"source": "/none"},
     "replay": {**PAIR, **SMALL, "rate": 1.0, "count": 10},
     "learn": {"results": ["/none"]},
+    "engine": {"name": "ollama"},
+    "engines": {"engine_dir": "/none"},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(planner, name)

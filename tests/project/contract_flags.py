@@ -230,6 +230,7 @@ VERIFY_FLAGS = set(
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
 --learn-from --profile --hardware-dir --json --quiet --base --depths --quick""")
 )
+ENGINE_FLAGS = set(words("--engine-dir --json"))
 MAKE_FLAGS = set(words("--output --engine-dir --imatrix --model --dry-run --force --json --quiet"))
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--hardware-dir", "--quiet"}

@@ -124,7 +124,7 @@ train experts numerics
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
 report sweep serve sensitivity completion compare measure verify capacity learn replay
-fleet list lab help engines files workloads make
+fleet list lab help engines files workloads make engine
 """)
 
 PUBLIC_NAMES = words("""

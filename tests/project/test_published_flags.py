@@ -13,6 +13,7 @@ from tests.project.contract_flags import (
     CLAIMS_FLAGS,
     COMPARE_FLAGS,
     DIFF_FLAGS,
+    ENGINE_FLAGS,
     ESTIMATE_FLAGS,
     EXPERTS_FLAGS,
     EXPLAIN_FLAGS,
@@ -115,6 +116,11 @@ def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: s
     assert named | {"output"} == set(keywords(command)) - {"progress", "notify"} | {"output"}
 
 
+def test_flags_of_engine_are_the_arguments_of_the_api() -> None:
+    assert flags("engine") == ENGINE_FLAGS
+    assert set(keywords("engine")) == set(keywords("engines")) == {"engine_dir"}
+
+
 def test_flags_of_learn_are_the_arguments_of_the_api() -> None:
     assert flags("learn") == LEARN_FLAGS
     named = {f.removeprefix("--").replace("-", "_") for f in LEARN_FLAGS} - NOT_IN_THE_API
@@ -208,6 +214,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                 *FRONTIER_FLAGS,
                 *SENSITIVITY_FLAGS,
                 *EXPORT_FLAGS,
+                *ENGINE_FLAGS,
                 *IMPORT_FLAGS,
             }
             == set()

@@ -22,7 +22,7 @@ SUFFIXES = (".so", ".dylib", ".dll")
 NOWHERE = (
     "no llama.cpp was found: name the folder of its programs or libraries with "
     f"--engine-dir or {LLAMA_VARIABLE}, put {TOOL} on the PATH, or install the Python "
-    "package llama-cpp-python"
+    "package llama-cpp-python (`plan engine llama.cpp` has the commands)"
 )
 _NEAR = ("", "bin", "lib", "build/bin", "build/lib", "../lib", "../bin")
 

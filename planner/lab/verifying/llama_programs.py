@@ -33,6 +33,7 @@ _KL = re.compile(r"Mean\s+KLD:\s*(-?[\d.]+|-?nan|-?inf) ±\s*(-?[\d.]+|-?nan|-?i
 _TOP = re.compile(r"Same top p:\s*([\d.]+) ±\s*([\d.]+|-?nan) %")
 _SHORT = re.compile(r"the data file you provided tokenizes to only (\d+) tokens")
 _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
+_DEVICE = re.compile(r"^  (?=\S+: )(.+)$", re.MULTILINE)
 _LISTED = re.compile(r"^\s*\d+\s+or\s+(\S+)", re.MULTILINE)
 
 
@@ -161,7 +162,7 @@ def programs_folder(named: str | None, programs: Sequence[str] = PROGRAMS) -> Pa
     """
     given = named if named is not None else os.environ.get(VARIABLE, "")
     if given:
-        for folder in (Path(given), Path(given) / "bin", Path(given) / "build" / "bin"):
+        for folder in program_folders(given):
             if all((folder / name).is_file() for name in programs):
                 return folder.resolve()
         missing = [name for name in programs if not (Path(given) / name).is_file()]
@@ -176,13 +177,23 @@ def programs_folder(named: str | None, programs: Sequence[str] = PROGRAMS) -> Pa
             return Path(program).resolve().parent
     raise InputError(
         f"llama.cpp: {', '.join(programs)} are not on PATH",
-        hint="build or install llama.cpp and name the folder of its programs with "
-        f"--engine-dir or {VARIABLE}; the package llama-cpp-python carries the "
-        "library and its sources, not these programs",
+        hint="`plan engine llama.cpp` says what is here and what installs it; name the folder of "
+        f"its programs with --engine-dir or {VARIABLE} (the package llama-cpp-python carries the "
+        "library and its sources, not these programs)",
     )
 
 
-def output_of(program: Path, flag: str, accept: Sequence[int] = (0,)) -> Execution:
+def program_folders(given: str) -> tuple[Path, ...]:
+    """Where programs may be in a folder that was named: itself, or as a build leaves them."""
+    return (Path(given), Path(given) / "bin", Path(given) / "build" / "bin")
+
+
+def devices_listed(text: str) -> tuple[str, ...]:
+    """What ``--list-devices`` names besides the CPU: ``CUDA0: NVIDIA … (24,080 MiB, … free)``."""
+    return tuple(match.strip() for match in _DEVICE.findall(text))
+
+
+def output_of(program: Path, *flags: str, accept: Sequence[int] = (0,)) -> Execution:
     """What a program says of itself.
 
     Raises:
@@ -190,14 +201,14 @@ def output_of(program: Path, flag: str, accept: Sequence[int] = (0,)) -> Executi
     """
     try:
         return run(
-            [str(program), flag],
-            what=f"asking {program.name} {flag}",
+            [str(program), *flags],
+            what=f"asking {program.name} {' '.join(flags)}",
             limit_seconds=ASK_SECONDS,
             accept=accept,
         )
     except EngineFailedError as error:
         raise EngineFailedError(
             error.message,
-            hint=f"`{program} {flag}` has to run here: build "
+            hint=f"`{program} {' '.join(flags)}` has to run here: build "
             "llama.cpp anew, or name another folder with --engine-dir",
         ) from None

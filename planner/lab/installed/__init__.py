@@ -1,0 +1,1 @@
+"""``plan engine``: which engines are on this machine, and what installs them."""
