@@ -26,6 +26,7 @@ from planner.models.spec import ModelSpec, TensorRow
 from planner.throughput.attention_kernels import attention_model
 from planner.throughput.collectives import all_reduce
 from planner.throughput.forms import dsa
+from planner.throughput.launches import Launches
 from planner.throughput.linear import Machine
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, communication_only, operator
@@ -35,6 +36,8 @@ _DATA = Path(__file__).resolve().parent / "data"
 RESIDUAL_NORM_BYTES = 8.0
 """Residual in and out, input, output, 2 B each."""
 PLAIN_NORM_BYTES = 4.0
+PLAIN_BYTES = 2.0
+"""Of an element between the kernels of an engine that is not known to be otherwise."""
 GATE_BYTES = 6.0
 """Gate and up in, product out, 2 B each."""
 ADD_BYTES = 6.0
@@ -114,7 +117,12 @@ def small_kernels(
     plain, gated = _plain(spec)
     plain += apart - 1.0
     moved = moved + gated / pts.tp * GATE_BYTES + _shared(spec) * ADD_BYTES * spec.hidden_size
+    if machine.launches is not None:
+        moved = moved * machine.launches.activation_bytes / PLAIN_BYTES
+        plain += _beside(spec, machine.launches)
     launches = plain + _rules()["reduction_factor"] * reducing
+    if machine.one_kernel_gate:
+        launches = launches - np.where(phase.tokens <= 1.0, _dense_mlps(spec)[0], 0.0)
     parts = elementwise(device, phase.tokens * moved, launches)
     if machine.host_seconds:
         parts = replace(parts, launch=parts.launch + machine.host_seconds)
@@ -122,6 +130,16 @@ def small_kernels(
         squares = all_reduce(machine.net, pts.tp, pts.tp, phase.tokens * SQUARES_BYTES)
         parts = parts.plus(communication_only(squares[:, None]))
     return parts.scaled(column(phase.passes))
+
+
+def _beside(spec: ModelSpec, engine: Launches) -> float:
+    """Kernels of an average layer that servers' engines have in others."""
+    experts = spec.experts
+    moe = len(experts.layers) / spec.layers if experts else 0.0
+    recurrent = {n for a in spec.attention if a.kind == "linear" for n in a.layers}
+    share = len(recurrent) / spec.layers
+    attention = max(_mixing(spec) - share, 0.0)
+    return attention * engine.attention + share * engine.recurrence + moe * engine.experts
 
 
 def measured_share(spec: ModelSpec, device: DeviceProfile, stacks: Sequence[str]) -> float:

@@ -17,7 +17,7 @@ from planner.models.spec import Experts
 from planner.placement.modules import Module
 from planner.throughput.expert_load import ExpertLoad, expected_load
 from planner.throughput.ggml_times import GgmlArrays, ggml_parts, in_scheme_columns
-from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
+from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, matrices_of, shards
 from planner.throughput.moe import MoeModel, compute_format, popularity_spread
 from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Phase, Points, column
@@ -53,9 +53,9 @@ def expert_parts(
     assert kern is not None
     load = load_of(experts, machine, pts, phase) if load is None else load
     if not kern.calibrated.any():
-        return _prior(
-            module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes
-        ).scaled(column(phase.passes))
+        return _prior(module, experts, kern, machine, pts, phase, load, weight_bytes).scaled(
+            column(phase.passes)
+        )
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
     operator_parts = zero_parts(weight_bytes.shape)
     hidden = _hidden(module, pts)
@@ -77,7 +77,7 @@ def expert_parts(
                     array[np.ix_(rows, np.array(alike))] = part
     if kern.calibrated.all():
         return operator_parts.scaled(column(phase.passes))
-    prior = _prior(module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes)
+    prior = _prior(module, experts, kern, machine, pts, phase, load, weight_bytes)
     return select_parts(kern.calibrated, operator_parts, prior).scaled(column(phase.passes))
 
 
@@ -161,19 +161,19 @@ def _prior(
     module: Module,
     experts: Experts,
     kern: KernelArrays,
-    bandwidth: float,
+    machine: Machine,
     pts: Points,
     phase: Phase,
     load: ExpertLoad,
     weight_bytes: Array,
 ) -> Parts:
     """What was not measured: achieved fractions, and ggml's kernels by their own law."""
-    operator_parts = _roofline(module, experts, kern, bandwidth, pts, load, weight_bytes)
+    operator_parts = _roofline(module, experts, kern, machine, pts, phase, load, weight_bytes)
     if kern.ggml is None:
         return operator_parts
     return in_scheme_columns(
         kern.ggml,
-        _blocks(module, experts, kern.ggml, pts, phase, load, weight_bytes),
+        _blocks(module, experts, kern.ggml, machine, pts, phase, load, weight_bytes),
         operator_parts,
         len(kern.schemes),
     )
@@ -183,6 +183,7 @@ def _blocks(
     module: Module,
     experts: Experts,
     kernels: GgmlArrays,
+    machine: Machine,
     pts: Points,
     phase: Phase,
     load: ExpertLoad,
@@ -204,7 +205,9 @@ def _blocks(
             matrices=touched,
             outputs=outputs[:, None],
             inputs=inputs[:, None],
-            kinds=len(gemm.members),
+            kinds=matrices_of(
+                module, gemm, phase.pooled[:, None], one_kernel_gate=machine.one_kernel_gate
+            ),
             stored=moved * size[:, None] / elements,
         )
         total = operator_parts if total is None else total.plus(operator_parts)
@@ -216,8 +219,9 @@ def _roofline(
     module: Module,
     experts: Experts,
     kern: KernelArrays,
-    bandwidth: float,
+    machine: Machine,
     pts: Points,
+    phase: Phase,
     load: ExpertLoad,
     weight_bytes: Array,
 ) -> Parts:
@@ -236,10 +240,22 @@ def _roofline(
         flop=flop,
         moved_bytes=moved,
         converted=elements,
-        launch=kern.floor * 0.5,
+        launch=_launch(module, kern, machine, phase, touched),
         peak=kern.peak,
         compute_fraction=kern.compute_fraction,
-        bandwidth=bandwidth,
+        bandwidth=machine.bandwidth,
         bandwidth_fraction=kern.bandwidth_fraction,
         conversion_rate=kern.conversion,
     )
+
+
+def _launch(
+    module: Module, kern: KernelArrays, machine: Machine, phase: Phase, touched: Array
+) -> Array:
+    """Half of the floor of a fused kernel; where each matrix is a kernel of its own, its floor, or
+    the host's way through the experts."""
+    if machine.launches is None:
+        return np.asarray(kern.floor * 0.5)
+    matrices = sum(len(gemm.members) for gemm in module.gemms)
+    looped = (phase.pooled > machine.launches.looped_beyond)[:, None] * kern.loop_seconds
+    return np.asarray(matrices * np.maximum(kern.floor, touched * looped))

@@ -27,6 +27,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Text, message
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.ggml_fitted import GgmlKernel, corrected_kernel
+from planner.throughput.launches import reduction_seconds
 
 _DATA = Path(__file__).resolve().parent / "data" / "ggml.toml"
 KERNEL = "ggml"
@@ -41,6 +42,9 @@ MOE = {
 """The class of grouped kernels by that of dense ones."""
 ONCE = 1e18
 """Rows of a tile that holds all of them: weights are unpacked once a product."""
+EVERY_ROW, BY_STEP, BY_MEAN = 0.0, 1.0, 2.0
+"""Which tiles experts fill: those of a dense product, of a width by the tokens of the step, of one
+by the mean of an expert's."""
 FP32_BYTES = 4.0
 """Activations enter, and results leave, in FP32."""
 
@@ -168,7 +172,9 @@ def counted_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> G
     return GgmlKernel(
         **figures,
         memory=1.0 / (bandwidth * share),
-        launch=device.achieved[launched].floor_seconds.value,
+        launch=device.achieved[launched].floor_seconds.value
+        if on_cpu(device)
+        else reduction_seconds(device),
         activation_bytes=bits_per_element(scheme.activation) / 8,
     )
 
@@ -179,9 +185,11 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     assert vector is not None
     assert matrix is not None
     count = law["instructions"][name]
-    reached = device.achieved[product].compute_fraction.value
+    # Experts fill whole tiles (`expert_tile`), which servers' grouped kernels have in what they reach.
+    reached = device.achieved[ggml_compute(device, scheme_by_id(name))].compute_fraction.value
     tiles = "scale" in count
-    issued = vector.dense.value * _by_capability(device, law["issue"])["per_flop"] * reached
+    per_flop = _by_capability(device, law["issue"])["per_flop"]
+    issued = vector.dense.value * per_flop * device.achieved["fp32"].compute_fraction.value
     multiplied = matrix.dense.value * _by_capability(device, law["mma"])["share"] * reached
     if not tiles:
         multiplied = _fp16_rate(device)
@@ -199,7 +207,13 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
         "quantise": moved / bandwidth,
         "least_quantised": 0.0,
         "quantise_launch": plain.floor_seconds.value,
+        "expert_tile": _expert_tile(device) if experts else EVERY_ROW,
     }
+
+
+def _expert_tile(device: DeviceProfile) -> float:
+    by_mean = rules()["gpu"]["tile_by_mean"]["architectures"]
+    return BY_MEAN if device.architecture in by_mean else BY_STEP
 
 
 def _widening(device: DeviceProfile, name: str, product: str, experts: bool) -> dict[str, float]:
@@ -221,6 +235,7 @@ def _widening(device: DeviceProfile, name: str, product: str, experts: bool) -> 
         "quantise": 0.0,
         "least_quantised": 0.0,
         "quantise_launch": 0.0,
+        "expert_tile": EVERY_ROW,
     }
 
 
@@ -253,6 +268,7 @@ def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
         "quantise": 1.0 / (count["quantise"] * cycles),
         "quantise_launch": 0.0,
         "least_quantised": cores if path == "repacked" else 0.0,
+        "expert_tile": EVERY_ROW,
     }
     amx = device.rates.get(("amx", "int8"))
     if experts or amx is None or name not in law["amx_types"]:

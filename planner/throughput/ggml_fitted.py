@@ -29,7 +29,8 @@ class GgmlKernel:
     ``vector_rows`` tokens the vector kernels run; tiles take at least ``least_rows``, in steps of
     ``step`` (0 on CPUs), and unpack every ``tile_rows``. ``quantise`` is of one activation, of
     ``least_quantised`` rows at least; ``quantise_launch`` of its kernel. ``memory`` is of a byte,
-    ``launch`` of a product's kernel.
+    ``launch`` of a product's kernel. ``expert_tile`` says how wide the tiles of experts are
+    (planner/throughput/ggml.py: EVERY_ROW and others).
     """
 
     vector: float
@@ -45,6 +46,7 @@ class GgmlKernel:
     memory: float
     launch: float
     activation_bytes: float
+    expert_tile: float
 
 
 def measured_set(device: DeviceProfile, scheme_id: str) -> FittedSet | None:

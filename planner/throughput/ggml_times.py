@@ -13,6 +13,8 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import Certainty
 from planner.throughput.ggml import (
+    BY_MEAN,
+    BY_STEP,
     FP32_BYTES,
     cpu_unit,
     engine_runs,
@@ -27,6 +29,8 @@ from planner.throughput.ggml_fitted import GgmlKernel, certainty_of
 from planner.throughput.roofline import Parts, from_every, parts
 
 Array = NDArray[np.float64]
+WIDEST_TILE = 128.0
+"""Columns of the widest tile of an integer product."""
 
 
 @record
@@ -101,10 +105,8 @@ def ggml_parts(
     """
     k = kernels.of
     products = matrices * outputs * inputs
-    step = np.where(k["step"] > 0, k["step"], 1.0)
-    tiled = np.where(k["step"] > 0, np.ceil(rows / step) * k["step"], rows)
-    tiled = np.maximum(tiled, k["least_rows"])
-    tiles = products * (tiled * k["tile"] + np.ceil(rows / k["tile_rows"]) * k["unpack"])
+    tiled, unpacked = _tiled(k, rows, judged)
+    tiles = products * (tiled * k["tile"] + unpacked * k["unpack"])
     one_by_one = products * rows * k["vector"]
     few = judged <= k["vector_rows"]
     at_limit = one_by_one * k["vector_rows"] / np.maximum(judged, 1e-300)
@@ -131,6 +133,30 @@ def ggml_parts(
         quantise=quantise,
         busy=np.maximum(compute, memory),
         overlap=True,
+    )
+
+
+def _tiled(k: Mapping[str, Array], rows: Array, judged: Array) -> tuple[Array, Array]:
+    """(rows that tiles compute, times that they unpack a weight) of a matrix of ``rows``.
+
+    Tiles of experts are as wide as the tokens of the step fill evenly, whatever share of them an
+    expert has; or as the mean of its rows, with the last of its tiles half empty.
+    """
+    step = np.where(k["step"] > 0, k["step"], 1.0)
+    dense = np.maximum(
+        np.where(k["step"] > 0, np.ceil(rows / step) * k["step"], rows), k["least_rows"]
+    )
+    most = np.minimum(k["tile_rows"], WIDEST_TILE)
+    by_mean = k["expert_tile"] == BY_MEAN
+    columns = np.where(by_mean, rows, judged)
+    width = np.ceil(np.maximum(columns, 1.0) / np.ceil(np.maximum(columns, 1.0) / most) / step) * step
+    expert = np.where(
+        by_mean, np.maximum(width, rows + width / 2.0), np.ceil(rows / width) * width
+    )
+    whole = (k["expert_tile"] == BY_STEP) | by_mean
+    return (
+        np.where(whole, expert, dense),
+        np.where(whole, np.maximum(expert / width, 1.0), np.ceil(rows / k["tile_rows"])),
     )
 
 

@@ -35,6 +35,7 @@ from planner.throughput.calibration import PRIOR, Certainty, stacks_of
 from planner.throughput.engine_policy import shared_experts_overlap, stored_scales
 from planner.throughput.gemm import gemm_model
 from planner.throughput.ggml_attention import ggml_attention
+from planner.throughput.launches import as_launched, launches
 from planner.throughput.linear import Machine, kernel_arrays
 from planner.throughput.moe import popularity_spread
 from planner.throughput.scheduling import StepTimes
@@ -264,7 +265,7 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         kept=question.kept,
         classes=mix_classes(spec, question.engine) if question.apart else None,
     )
-    device = question.device
+    device, how = as_launched(question.device, server), launches(question.device, server)
     stacks = stacks_of(server)
     host, sure = _host(question, server)
     machine = Machine(
@@ -300,6 +301,8 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         host_seconds=host,
         host_certainty=sure,
         cpu_attention=ggml_attention(device, server),
+        launches=how,
+        one_kernel_gate=how is not None and how.gate_is_one_kernel(device),
     )
     return CostModel(
         question, prior, planned, released, units, machine, host_side(question, server)

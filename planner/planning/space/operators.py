@@ -109,7 +109,7 @@ def _on_device(
                 by_part(
                     lambda at, p: recurrent_parts(
                         attention,
-                        model.question.device,
+                        model.device,
                         at,
                         _verifying(attention, p)[1],
                         model.machine.stacks,
@@ -158,18 +158,16 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
             attention,
             unit.kind,
             names,
-            question.device,
+            model.device,
             at,
             part,
-            lambda: run(
-                attention, unit.kind, names, question.device, at, part, model.machine.stacks
-            ),
+            lambda: run(attention, unit.kind, names, model.device, at, part, model.machine.stacks),
         )
         parts = without_cached_pairs(parts, attention, part)
         if attention.kind not in COMPRESSED:
             return parts
         size = head_entry_bytes(attention, kv_layout(names[0]), unit.kind)
-        return parts.plus(overlapped_core(unit.attention, question.device, at, part, float(size)))
+        return parts.plus(overlapped_core(unit.attention, model.device, at, part, float(size)))
 
     return by_part(one, pts, phase)
 
@@ -190,7 +188,7 @@ def released_parts(
 ) -> Parts:
     """One layer of an as-released module, Parts [C, 1]."""
     question = model.question
-    spec, device = question.spec, question.device
+    spec, device = question.spec, model.device
     module = model.released[row]
     if module.kind == DRAFT:
         return draft_parts(model, tables, pts, phase)
@@ -295,7 +293,7 @@ def parts_by_scheme(
 ) -> Parts:
     """One layer of a module whose rule is dropped, Parts [C, S]; norms [C, 1]."""
     question, machine = model.question, model.machine
-    spec, device = question.spec, question.device
+    spec, device = question.spec, model.device
     if module.kind == "norm":
         return norm_parts(model, pts, phase, module)
     table = shard_byte_table([module], question.schemes, layouts)[pts.layout, 0]
@@ -314,7 +312,7 @@ def parts_by_scheme(
 
 def norm_parts(model: UnitModel, pts: Points, phase: Phase, module: Module) -> Parts:
     """The norms of an average layer, or the last one, Parts [C, 1]: no format changes them."""
-    spec, device = model.question.spec, model.question.device
+    spec, device = model.question.spec, model.device
     if not module.layers:
         return embedding_parts(spec, device, phase)
     return small_kernels(spec, model.machine, device, pts, phase)

@@ -27,6 +27,7 @@ from planner.quality.prior import Prior, reference_of
 from planner.throughput.calibration import PRIOR
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import refusal
+from planner.throughput.launches import as_launched
 from planner.throughput.linear import Machine, kernel_arrays
 
 PLAIN = "bf16"
@@ -72,6 +73,11 @@ class UnitModel:
     @cached_property
     def caches(self) -> tuple[CacheUnit, ...]:
         return cache_units(self.question.spec)
+
+    @cached_property
+    def device(self) -> DeviceProfile:
+        """The device with the floors of its engine's kernels."""
+        return as_launched(self.question.device, self.question.engine)
 
     @cached_property
     def indexer_fp8(self) -> bool:

@@ -1,0 +1,116 @@
+"""What a kernel takes at least in engines that run a graph of small kernels (data/launches.toml).
+
+    t(copy) = t_e        t(reduction over rows) = r·t_e        t(attention of a token) = a·r·t_e
+
+t_e is the floor of an elementwise kernel on the device, r that of data/small_kernels.toml, a the
+kernels of an attention core. The floors of kernel classes in profiles are those of servers'
+kernels, which narrow activations or schedule experts in the same launch.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from planner.base.identity_cache import cached_by_identity
+from planner.base.records import record
+from planner.hardware.profile import Achieved, DeviceProfile
+
+_DATA = Path(__file__).resolve().parent / "data"
+ATTENTION = ("attention-decode", "attention-prefill")
+COPIES = "elementwise"
+
+
+@record
+class Launches:
+    """Kernels of an engine beside those that servers run.
+
+    ``attention_kernels`` of one attention core; ``attention``, ``recurrence`` and ``experts`` are
+    small kernels of such a layer beside those of every engine. ``activation_bytes`` of an element
+    between kernels. ``gate``: the platforms on which gate, up and activation of one token are one
+    kernel. ``looped``: the plain formats whose experts are multiplied one after the other beyond
+    ``looped_beyond`` tokens on ``looped_on``, each for ``looped_seconds`` of the host.
+    """
+
+    activation_bytes: float
+    attention_kernels: float
+    attention: float
+    recurrence: float
+    experts: float
+    gate: frozenset[str]
+    looped: frozenset[str]
+    looped_on: frozenset[str]
+    looped_beyond: float
+    looped_seconds: float
+
+    def gate_is_one_kernel(self, device: DeviceProfile) -> bool:
+        """Whether gate, up and activation of one token are one kernel on ``device``."""
+        return device.platform in self.gate
+
+    def loop_seconds(self, device: DeviceProfile, scheme: str) -> float:
+        """Seconds of the host for each expert of ``scheme``; 0 where one kernel takes them all."""
+        held = scheme in self.looped and device.platform in self.looped_on
+        return self.looped_seconds if held else 0.0
+
+
+def launches(device: DeviceProfile, engine: str) -> Launches | None:
+    """The kernels of ``engine`` on ``device``, None where it runs those of servers or a CPU's."""
+    return None if device.kind == "cpu" else _by_engine().get(engine)
+
+
+def reduction_seconds(device: DeviceProfile) -> float:
+    """The least time of a kernel that reduces over rows."""
+    factor = float(_table("small_kernels.toml")["reduction_factor"])
+    return factor * device.achieved[COPIES].floor_seconds.value
+
+
+@cached_by_identity(32)
+def as_launched(device: DeviceProfile, engine: str) -> DeviceProfile:
+    """``device`` with the floors that kernels of ``engine`` have on it."""
+    how = launches(device, engine)
+    if how is None:
+        return device
+    least = reduction_seconds(device)
+    return replace(
+        device,
+        achieved={
+            name: reached
+            if name == COPIES
+            else _from(reached, least * (how.attention_kernels if name in ATTENTION else 1.0))
+            for name, reached in device.achieved.items()
+        },
+    )
+
+
+def _from(reached: Achieved, seconds: float) -> Achieved:
+    floor = replace(reached.floor_seconds, value=seconds, low=None, high=None)
+    return replace(reached, floor_seconds=floor)
+
+
+@cache
+def _by_engine() -> Mapping[str, Launches]:
+    loops = _table("launches.toml")["looped"]
+    return {
+        entry["name"]: Launches(
+            entry["activation_bytes"],
+            entry["attention_kernels"],
+            entry["attention"],
+            entry["recurrence"],
+            entry["experts"],
+            frozenset(entry["one_kernel_gate"]),
+            frozenset(loops["schemes"] if entry["name"] in loops["engines"] else ()),
+            frozenset(loops["platforms"]),
+            float(loops["beyond"]),
+            float(loops["seconds"]),
+        )
+        for entry in _table("launches.toml")["engine"]
+    }
+
+
+@cache
+def _table(name: str) -> Mapping[str, Any]:
+    return tomllib.loads((_DATA / name).read_text(encoding="utf-8"))
