@@ -26,7 +26,7 @@ from planner.models.spec import ModelSpec, TensorRow
 from planner.throughput.attention_kernels import attention_model
 from planner.throughput.collectives import all_reduce
 from planner.throughput.forms import dsa
-from planner.throughput.launches import Launches
+from planner.throughput.launches import Launches, reduction_seconds
 from planner.throughput.linear import Machine
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, communication_only, operator
@@ -120,7 +120,7 @@ def small_kernels(
     if machine.launches is not None:
         moved = moved * machine.launches.activation_bytes / PLAIN_BYTES
         plain += _beside(spec, machine.launches)
-    launches = plain + _rules()["reduction_factor"] * reducing
+    launches = plain + _reduction_factor(machine, device) * reducing
     if machine.one_kernel_gate:
         launches = launches - np.where(phase.tokens <= 1.0, _dense_mlps(spec)[0], 0.0)
     parts = elementwise(device, phase.tokens * moved, launches)
@@ -130,6 +130,13 @@ def small_kernels(
         squares = all_reduce(machine.net, pts.tp, pts.tp, phase.tokens * SQUARES_BYTES)
         parts = parts.plus(communication_only(squares[:, None]))
     return parts.scaled(column(phase.passes))
+
+
+def _reduction_factor(machine: Machine, device: DeviceProfile) -> float:
+    """How much longer than one that copies a kernel takes that reduces over rows."""
+    if machine.launches is None:
+        return float(_rules()["reduction_factor"])
+    return reduction_seconds(device) / device.achieved["elementwise"].floor_seconds.value
 
 
 def _beside(spec: ModelSpec, engine: Launches) -> float:

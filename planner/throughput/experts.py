@@ -227,12 +227,13 @@ def _roofline(
 ) -> Parts:
     """Achieved fractions of the kernel class over the touched experts."""
     touched, pairs = load.touched[:, None], load.pairs[:, None]
+    rows, tiles = _tiled(machine, experts, phase, touched, pairs)
     flop = np.zeros((len(pts), 1))
     elements = np.zeros((len(pts), 1))
     moved = weight_bytes * touched / (experts.count / pts.ep)[:, None]
     for outputs, inputs, size in shards(module, pts):
-        flop = flop + 2 * pairs * size[:, None]
-        elements = elements + touched * size[:, None]
+        flop = flop + 2 * rows * size[:, None]
+        elements = elements + tiles * size[:, None]
         moved = moved + pairs * (
             inputs[:, None] * kern.activation_bytes + BF16_BYTES * outputs[:, None]
         )
@@ -246,6 +247,21 @@ def _roofline(
         bandwidth=machine.bandwidth,
         bandwidth_fraction=kern.bandwidth_fraction,
         conversion_rate=kern.conversion,
+    )
+
+
+def _tiled(
+    machine: Machine, experts: Experts, phase: Phase, touched: Array, pairs: Array
+) -> tuple[Array, Array]:
+    """(rows that are multiplied, times that an expert's weights are unpacked) of all experts: those
+    of sorted rows whose tiles are whole, and computed for each expert in them."""
+    how = machine.launches
+    if how is None or not how.tile_rows:
+        return pairs, touched
+    together = (phase.pooled * experts.per_token >= how.least_pairs)[:, None]
+    return (
+        pairs + np.where(together, touched * how.tile_rows, 0.0),
+        touched + np.where(together, pairs / how.tile_rows, 0.0),
     )
 
 

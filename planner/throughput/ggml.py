@@ -27,7 +27,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Text, message
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.ggml_fitted import GgmlKernel, corrected_kernel
-from planner.throughput.launches import reduction_seconds
+from planner.throughput.launches import copy_seconds, reduction_seconds
 
 _DATA = Path(__file__).resolve().parent / "data" / "ggml.toml"
 KERNEL = "ggml"
@@ -185,7 +185,7 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     assert vector is not None
     assert matrix is not None
     count = law["instructions"][name]
-    # Experts fill whole tiles (`expert_tile`), which servers' grouped kernels have in what they reach.
+    # Experts fill whole tiles (`expert_tile`): servers' grouped kernels reach less for theirs.
     reached = device.achieved[ggml_compute(device, scheme_by_id(name))].compute_fraction.value
     tiles = "scale" in count
     per_flop = _by_capability(device, law["issue"])["per_flop"]
@@ -206,7 +206,7 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
         "tile_rows": float(law["tile_rows"]) if tiles else ONCE,
         "quantise": moved / bandwidth,
         "least_quantised": 0.0,
-        "quantise_launch": plain.floor_seconds.value,
+        "quantise_launch": copy_seconds(device),
         "expert_tile": _expert_tile(device) if experts else EVERY_ROW,
     }
 

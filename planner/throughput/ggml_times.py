@@ -91,7 +91,7 @@ def ggml_parts(
     outputs: Array,
     inputs: Array,
     stored: Array,
-    kinds: int,
+    kinds: Array | int,
 ) -> Parts:
     """Seconds of products by mechanism, [C, types].
 
@@ -149,10 +149,10 @@ def _tiled(k: Mapping[str, Array], rows: Array, judged: Array) -> tuple[Array, A
     most = np.minimum(k["tile_rows"], WIDEST_TILE)
     by_mean = k["expert_tile"] == BY_MEAN
     columns = np.where(by_mean, rows, judged)
-    width = np.ceil(np.maximum(columns, 1.0) / np.ceil(np.maximum(columns, 1.0) / most) / step) * step
-    expert = np.where(
-        by_mean, np.maximum(width, rows + width / 2.0), np.ceil(rows / width) * width
+    width = (
+        np.ceil(np.maximum(columns, 1.0) / np.ceil(np.maximum(columns, 1.0) / most) / step) * step
     )
+    expert = np.where(by_mean, np.maximum(width, rows + width / 2.0), np.ceil(rows / width) * width)
     whole = (k["expert_tile"] == BY_STEP) | by_mean
     return (
         np.where(whole, expert, dense),

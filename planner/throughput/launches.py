@@ -2,15 +2,16 @@
 
     t(copy) = t_e        t(reduction over rows) = r·t_e        t(attention of a token) = a·r·t_e
 
-t_e is the floor of an elementwise kernel on the device, r that of data/small_kernels.toml, a the
-kernels of an attention core. The floors of kernel classes in profiles are those of servers'
-kernels, which narrow activations or schedule experts in the same launch.
+t_e is the floor of an elementwise kernel on the device and r that of data/small_kernels.toml, or
+both as measured on its platform; a the kernels of an attention core. The floors of kernel classes
+in profiles are those of servers' kernels, which narrow activations or schedule experts in the same
+launch. What the engine's own kernels reach of a peak takes the place of a class's share.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,8 @@ class Launches:
     between kernels. ``gate``: the platforms on which gate, up and activation of one token are one
     kernel. ``looped``: the plain formats whose experts are multiplied one after the other beyond
     ``looped_beyond`` tokens on ``looped_on``, each for ``looped_seconds`` of the host.
+    ``tile_rows`` of the tiles that a grouped kernel computes for each expert in them, from
+    ``least_pairs`` on; 0: the engine's are not known.
     """
 
     activation_bytes: float
@@ -46,6 +49,8 @@ class Launches:
     looped_on: frozenset[str]
     looped_beyond: float
     looped_seconds: float
+    tile_rows: float = 0.0
+    least_pairs: float = 0.0
 
     def gate_is_one_kernel(self, device: DeviceProfile) -> bool:
         """Whether gate, up and activation of one token are one kernel on ``device``."""
@@ -59,36 +64,93 @@ class Launches:
 
 def launches(device: DeviceProfile, engine: str) -> Launches | None:
     """The kernels of ``engine`` on ``device``, None where it runs those of servers or a CPU's."""
-    return None if device.kind == "cpu" else _by_engine().get(engine)
+    how = None if device.kind == "cpu" else _by_engine().get(engine)
+    tiles = _table("launches.toml")["expert_tiles"]
+    unit = device.rate("bf16")
+    if how is None or unit is None:
+        return how
+    if engine not in tiles["engines"] or device.platform not in tiles["platforms"]:
+        return how
+    return replace(
+        how,
+        tile_rows=float(tiles["rows"].get(unit.unit, 0.0)),
+        least_pairs=float(tiles["least_pairs"]),
+    )
 
 
 def reduction_seconds(device: DeviceProfile) -> float:
     """The least time of a kernel that reduces over rows."""
+    floor = _floor(device)
+    if floor is not None:
+        return float(floor["reduction_seconds"])
     factor = float(_table("small_kernels.toml")["reduction_factor"])
     return factor * device.achieved[COPIES].floor_seconds.value
 
 
+def copy_seconds(device: DeviceProfile) -> float:
+    """The least time of a kernel that copies."""
+    floor = _floor(device)
+    if floor is not None:
+        return float(floor["copy_seconds"])
+    return device.achieved[COPIES].floor_seconds.value
+
+
 @cached_by_identity(32)
 def as_launched(device: DeviceProfile, engine: str) -> DeviceProfile:
-    """``device`` with the floors that kernels of ``engine`` have on it."""
+    """``device`` with the floors that kernels of ``engine`` have on it, and the shares of peaks."""
     how = launches(device, engine)
     if how is None:
         return device
-    least = reduction_seconds(device)
+    least, copy = reduction_seconds(device), copy_seconds(device)
+    attention = least * how.attention_kernels
+    shares = [row for row in _rows("reached", device) if row["engine"] == engine]
     return replace(
         device,
         achieved={
-            name: reached
-            if name == COPIES
-            else _from(reached, least * (how.attention_kernels if name in ATTENTION else 1.0))
+            name: _reaching(
+                _from(
+                    reached,
+                    copy if name == COPIES else attention if name in ATTENTION else least,
+                ),
+                [row for row in shares if name in row["classes"]],
+            )
             for name, reached in device.achieved.items()
         },
     )
 
 
 def _from(reached: Achieved, seconds: float) -> Achieved:
+    if reached.floor_seconds.value == seconds:
+        return reached
     floor = replace(reached.floor_seconds, value=seconds, low=None, high=None)
     return replace(reached, floor_seconds=floor)
+
+
+def _reaching(reached: Achieved, rows: Sequence[Mapping[str, Any]]) -> Achieved:
+    """``reached`` with the shares that ``rows`` state."""
+    shares = {
+        name: replace(
+            getattr(reached, name), value=row[name], low=None, high=None, kind=row["kind"]
+        )
+        for row in rows
+        for name in ("compute_fraction", "bandwidth_fraction")
+        if name in row
+    }
+    return replace(reached, **shares) if shares else reached
+
+
+def _floor(device: DeviceProfile) -> Mapping[str, Any] | None:
+    return next(iter(_rows("floor", device)), None)
+
+
+def _rows(name: str, device: DeviceProfile) -> list[Mapping[str, Any]]:
+    """Entries of a list that hold for the platform and architecture of ``device``."""
+    return [
+        row
+        for row in _table("launches.toml")[name]
+        if device.platform in row["platforms"]
+        and (not row["architectures"] or device.architecture in row["architectures"])
+    ]
 
 
 @cache

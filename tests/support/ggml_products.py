@@ -11,15 +11,15 @@ TYPES = tuple(name for name in SCHEMES if name.startswith("ggml-"))
 H100, XEON, A100 = (resolve_device(name) for name in ("h100-sxm", "xeon-6980p", "a100-sxm"))
 
 
-def one(device, name, m, n=4096, k=4096, kinds=1, experts=False):
-    """(compute, memory, launch, quantise) of one matrix [s]."""
+def one(device, name, m, n=4096, k=4096, kinds=1, experts=False, judged=None):
+    """(compute, memory, launch, quantise) of one matrix [s]; ``judged``: tokens of the step."""
     kernels = ggml_arrays(device, [name], experts=experts, engine="any")
     assert kernels is not None
     rows, bytes_ = np.array([[float(m)]]), n * k * SCHEME_BITS[name] / 8
     parts = ggml_parts(
         kernels,
         rows=rows,
-        judged=rows,
+        judged=rows if judged is None else np.array([[float(judged)]]),
         matrices=np.ones((1, 1)),
         outputs=np.array([[float(n)]]),
         inputs=np.array([[float(k)]]),

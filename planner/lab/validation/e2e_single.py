@@ -4,8 +4,9 @@ Three tables: llama-bench at depths (``e2e_llamabench``), a laboratory's Macs (`
 community's leaderboard (``e2e_community``). Prompt tokens/s are those of a pass over the prompt
 behind what the cache holds already; decode tokens/s those of one sequence at the mean length of its
 answer. A mixture of llama-quantize has its type for every matrix. Files of other mixed types,
-drafts without a stated acceptance, parts in host memory and files that are larger than the memory
-of the device have a reason instead.
+drafts without a stated acceptance, parts in host memory, files that are larger than the memory
+of the device, BF16 by Vulkan on Strix Halo and what is faster than the machine have a reason
+instead.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from math import hypot
 
 from planner.base.errors import PlannerError
 from planner.lab.validation.cells import MOST_NAME, MOST_TOKENS, count, positive
+from planner.lab.validation.machine_limits import check_possible
 from planner.lab.validation.names import device_name
 from planner.lab.validation.parallelism import Shape
 from planner.lab.validation.records import (
@@ -63,6 +65,9 @@ _BENCH = re.compile(r"(?<!\S)\S*llama-bench(?!\S)")
 _DEEP_UBATCH = "2048"
 """Of deep rows of kyuz0/amd-strix-halo-toolboxes whose table says "default", but of Vulkan:
 benchmark/run_benchmarks.sh at the rows' commit (d1a34be)."""
+_WITHOUT = ("BF16",)
+"""What Vulkan has no products of on Strix Halo, whose drivers say "bf16: 0" (ggml-org/llama.cpp
+#16907 and #18749): it converts them, by kernels that nobody has timed."""
 _ENGINES = {
     "llama.cpp": "llama.cpp",
     "llama_cpp_metal": "llama.cpp",
@@ -96,6 +101,7 @@ def _llamabench(row: Mapping[str, str]) -> list[SingleUse]:
     deep = row["depth_tokens"].strip() not in ("", "0")
     if row["batch_ubatch"] == "default" and deep and "vulkan" not in row["backend"].lower():
         ubatch = _DEEP_UBATCH
+    widened = "vulkan" in row["backend"].lower() and row["file_quant"].strip() in _WITHOUT
     return [
         SingleUse(
             metric,
@@ -108,6 +114,7 @@ def _llamabench(row: Mapping[str, str]) -> list[SingleUse]:
             row["prompt_tokens"],
             row["generation_tokens"],
             ubatch,
+            "not measured" if widened else "",
         )
     ]
 
@@ -196,6 +203,9 @@ def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
         case = _case(use)
         measured = positive(use.measured)
         found = _predicted(case, use.metric, *_lengths(use))
+        check_possible(
+            device_of(case.device), _assigned(case), measured, reads_prompts=use.metric == PROMPT
+        )
         kind = served_kind(case, 1.0)
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
@@ -285,6 +295,12 @@ def weight_bytes(assigned: Assignment) -> float:
 
 
 @cache
+def _assigned(case: Deployed) -> Assignment:
+    """The case with its formats, whatever is sent to it."""
+    return assignment(case)
+
+
+@cache
 def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int) -> Predicted:
     """Tokens/s, with what builds of one engine differ by.
 
@@ -303,7 +319,7 @@ def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int
         hit_rate=depth / isl,
         length=float(depth + answer / 2),
     )
-    assigned = assignment(case)
+    assigned = _assigned(case)
     if weight_bytes(assigned) > device_of(case.device).capacity_bytes.value:
         raise NotCoveredError("not legal")
     try:

@@ -64,6 +64,8 @@ REASONS = {
     "not executable": "no unit of the device multiplies the format",
     "not measured": "neither the device nor a relative has measurements of the kernel",
     "not legal": "the layout or the format cannot hold the model",
+    "faster than the machine": "its bytes at the peak bandwidth, or its FLOP at the peak rate, "
+    "take longer",
 }
 """Reason → what it means. Nothing else appears in ``uncovered``."""
 
