@@ -119,7 +119,7 @@ def small_kernels(
     moved = moved + gated / pts.tp * GATE_BYTES + _shared(spec) * ADD_BYTES * spec.hidden_size
     if machine.launches is not None:
         moved = moved * machine.launches.activation_bytes / PLAIN_BYTES
-        plain += _beside(spec, machine.launches)
+        plain += _further_kernels(spec, machine.launches)
     launches = plain + _reduction_factor(machine, device) * reducing
     if machine.one_kernel_gate:
         launches = launches - np.where(phase.tokens <= 1.0, _dense_mlps(spec)[0], 0.0)
@@ -139,7 +139,7 @@ def _reduction_factor(machine: Machine, device: DeviceProfile) -> float:
     return reduction_seconds(device) / device.achieved["elementwise"].floor_seconds.value
 
 
-def _beside(spec: ModelSpec, engine: Launches) -> float:
+def _further_kernels(spec: ModelSpec, engine: Launches) -> float:
     """Kernels of an average layer that servers' engines have in others."""
     experts = spec.experts
     moe = len(experts.layers) / spec.layers if experts else 0.0

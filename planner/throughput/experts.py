@@ -17,7 +17,8 @@ from planner.models.spec import Experts
 from planner.placement.modules import Module
 from planner.throughput.expert_load import ExpertLoad, expected_load
 from planner.throughput.ggml_times import GgmlArrays, ggml_parts, in_scheme_columns
-from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, matrices_of, shards
+from planner.throughput.launches import matrices_of
+from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
 from planner.throughput.moe import MoeModel, compute_format, popularity_spread
 from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Phase, Points, column

@@ -17,13 +17,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 from planner.hardware.profile import Achieved, DeviceProfile
+from planner.placement.modules import Gemm, Module
 
 _DATA = Path(__file__).resolve().parent / "data"
 ATTENTION = ("attention-decode", "attention-prefill")
 COPIES = "elementwise"
+GATE_UP = "gate-up"
 
 
 @record
@@ -76,6 +81,25 @@ def launches(device: DeviceProfile, engine: str) -> Launches | None:
         tile_rows=float(tiles["rows"].get(unit.unit, 0.0)),
         least_pairs=float(tiles["least_pairs"]),
     )
+
+
+def loop_seconds(device: DeviceProfile, schemes: Sequence[str], engine: str) -> NDArray[np.float64]:
+    """Seconds of the host for each expert of ``schemes``; 0 where one kernel takes them all."""
+    how = launches(device, engine)
+    return np.array([0.0 if how is None else how.loop_seconds(device, name) for name in schemes])
+
+
+def kernels_of(gemm: Gemm, engine: Launches | None) -> int:
+    """Kernels of a product: one, or one for each matrix of the file."""
+    return int(not gemm.joined) if engine is None else len(gemm.members)
+
+
+def matrices_of(
+    module: Module, gemm: Gemm, tokens: NDArray[np.float64], *, one_kernel_gate: bool
+) -> NDArray[np.float64]:
+    """Matrices of a product that are kernels of their own, for steps of ``tokens``."""
+    alone = one_kernel_gate and module.kind.endswith(GATE_UP)
+    return np.where((tokens <= 1.0) & alone, 1.0, float(len(gemm.members)))
 
 
 def reduction_seconds(device: DeviceProfile) -> float:

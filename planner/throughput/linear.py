@@ -16,7 +16,7 @@ from planner.base.records import record
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Experts
-from planner.placement.modules import EXPERT_KINDS, Gemm, Module
+from planner.placement.modules import EXPERT_KINDS, Module
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
 from planner.throughput.curves import ExchangeWork
@@ -28,7 +28,7 @@ from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml_attention import GgmlAttention
 from planner.throughput.ggml_times import GgmlArrays, ggml_arrays, ggml_parts, in_scheme_columns
 from planner.throughput.kernels import Kernel, kernel, widened_first
-from planner.throughput.launches import Launches, launches
+from planner.throughput.launches import Launches, kernels_of, loop_seconds, matrices_of
 from planner.throughput.measured_kernels import by_kernel
 from planner.throughput.moe import MoeModel, moe_models
 from planner.throughput.moe_choice import ExpertServer
@@ -38,7 +38,6 @@ from planner.throughput.torch_cpu import emulated, emulated_kernels, widening_th
 
 Array = NDArray[np.float64]
 BF16_BYTES = 2.0
-GATE_UP = "gate-up"
 ENGINE_LAYOUTS = LAYOUTS[:5]
 """Layouts by which an engine picks its kernels of experts; those of DeepEP are not asked for."""
 
@@ -156,8 +155,6 @@ def kernel_arrays(
         counted.get(i, PRIOR) if cost is None else cost.certainty for i, cost in enumerate(costs)
     ]
 
-    how = launches(device, engine)
-
     def column(name: str) -> Array:
         return np.array([getattr(k, name) for k in kernels], dtype=np.float64)
 
@@ -180,7 +177,7 @@ def kernel_arrays(
         fused=fused,
         ggml=blocks,
         narrowed=narrowed_forms(gemms, device, stacks, static_scales=static_scales),
-        loop_seconds=np.array([how.loop_seconds(device, s) if how else 0.0 for s in schemes]),
+        loop_seconds=loop_seconds(device, schemes, engine),
     )
 
 
@@ -195,8 +192,7 @@ class Machine:
     ``host_seconds``: between the kernels of a layer, where cores that compute also run the engine;
     ``host_certainty``: of the small kernels and of it.
     ``cpu_attention``: the engine's own attention on a CPU, None where it is priced as anyone's.
-    ``launches``: kernels of an engine that runs a graph of small ones, with
-    ``one_kernel_gate`` where gate, up and activation of one token are one of them.
+    ``launches``: kernels of an engine of many small ones, and whether its gate is one of them.
     """
 
     bandwidth: float
@@ -255,7 +251,7 @@ def dense_parts(
         flop=flop,
         moved_bytes=moved,
         converted=np.where(kern.widened_first & (m <= 1), 0.0, elements),
-        launch=kern.floor * sum(_kernels_of(gemm, machine) for gemm in module.gemms),
+        launch=kern.floor * sum(kernels_of(gemm, machine.launches) for gemm in module.gemms),
         peak=kern.peak,
         compute_fraction=kern.compute_fraction,
         bandwidth=machine.bandwidth,
@@ -274,17 +270,6 @@ def dense_parts(
         return prior.scaled(column(phase.passes))
     parts = _fitted(module, gemms, form, m, weight_bytes / elements)
     return select_parts(kern.calibrated, parts, prior).scaled(column(phase.passes))
-
-
-def _kernels_of(gemm: Gemm, machine: Machine) -> int:
-    """Kernels of a product: one, or one for each matrix of the file."""
-    return int(not gemm.joined) if machine.launches is None else len(gemm.members)
-
-
-def matrices_of(module: Module, gemm: Gemm, tokens: Array, *, one_kernel_gate: bool) -> Array:
-    """Matrices of a product that are kernels of their own, for steps of ``tokens``."""
-    alone = one_kernel_gate and module.kind.endswith(GATE_UP)
-    return np.where((tokens <= 1.0) & alone, 1.0, float(len(gemm.members)))
 
 
 def _blocks(

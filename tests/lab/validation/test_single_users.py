@@ -107,10 +107,20 @@ def test_each_row_of_the_leaderboard_has_both_rates() -> None:
         (COMMUNITY, {"gpu_layers": "24.0"}, "partial offload"),
         (COMMUNITY, {"engine": "hipfire"}, "unknown engine"),
         (COMMUNITY, {"gpu": "RTX 3060", "model": "Qwen/Qwen3-32B"}, "not legal"),
+        (BENCH, {"backend": "vulkan_radv", "file_quant": "BF16"}, "not measured"),
+        (APPLE, {"median": "70"}, "faster than the machine"),
+        (APPLE, {"metric": "prefill_tok_s", "median": "1400"}, "faster than the machine"),
     ],
 )
 def test_reasons(row: Mapping[str, str], changes: dict[str, str], reason: str) -> None:
     assert {o.reason for o in all_of(row, **changes)} == {reason}
+
+
+def test_a_row_just_below_its_machine_s_peaks_counts() -> None:
+    """8.5 bits of 7.5 billion parameters at 546 GB/s are 68.5 tokens/s; 7 billion at 18.4 TFLOP/s
+    are 1,318 of a prompt."""
+    assert not all_of(APPLE, median="66")[0].reason
+    assert not all_of(APPLE, metric="prefill_tok_s", median="1250")[0].reason
 
 
 def test_depth_and_passes_are_those_of_the_command() -> None:
