@@ -31,8 +31,8 @@ def known_spec(model_id: str) -> ModelSpec | None:
 def load_model(
     model: str | ModelSpec, *, ignore_keys: Sequence[str] = (), online: bool = False
 ) -> ModelSpec:
-    """A model by id, alias, public name, directory, or configuration file, or of the hub
-    (``hf:org/name``), once it has been read.
+    """A model by id, alias, public name, short name (``llama3``), directory, or configuration file,
+    or of the hub (``hf:org/name``), once it has been read.
 
     Args:
         ignore_keys: keys of its configuration that are not understood and shall be passed over
@@ -41,7 +41,8 @@ def load_model(
         online: the hub may be asked for what is not bundled, and what it says is kept. Nothing is
             fetched without it.
     Raises:
-        UnknownNameError: no such model. DataError: a configuration that is not understood.
+        UnknownNameError: no such model, or several of that short name. DataError: a configuration
+            that is not understood.
         InputError: a key to pass over that is not there or is understood, or a model that has
             been read already.
     """
@@ -61,9 +62,14 @@ def load_model(
     try:
         return resolve_model(str(model), ignore_keys=ignore_keys)
     except UnknownNameError as error:
+        from planner.models.common_names import common_name
+
         if is_device(str(model)):
             raise _other_kind(error, "a device", "plan list devices") from None
-        raise
+        common = common_name(str(model))
+        if common is None:
+            raise
+    return resolve_model(common.id, ignore_keys=ignore_keys)
 
 
 @typed

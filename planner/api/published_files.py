@@ -5,6 +5,7 @@ from __future__ import annotations
 from planner.base.typed import typed
 from planner.lookup import load_model
 from planner.models.catalog import named_id
+from planner.models.common_names import common_name
 from planner.planning.files.catalogue import PublishedFile, files_of
 
 
@@ -22,5 +23,6 @@ def published_files(model: str) -> tuple[PublishedFile, ...]:
     Raises:
         UnknownNameError: no file of such a model is known.
     """
-    known = named_id(model)
+    common = common_name(model)
+    known = named_id(model) if common is None else common.id
     return files_of(model, None if known is None else load_model(known))

@@ -63,8 +63,9 @@ class DefaultVerb(click.Group):
 
     def _refuse_misspelt(self, word: str) -> None:
         from planner.models.catalog import is_model
+        from planner.models.common_names import is_common_name
 
-        if not word.startswith("-") and not is_model(word):
+        if not word.startswith("-") and not is_model(word) and not is_common_name(word):
             from planner.cli.suggest import unknown_command
 
             unknown_command(word, self.commands)

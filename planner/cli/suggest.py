@@ -64,6 +64,7 @@ def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | 
     """(error, hint) where there are more arguments than a model and a device and the first is no
     model: it was meant as a command. None else."""
     from planner.models.catalog import is_model
+    from planner.models.common_names import is_common_name
 
     if (
         not words
@@ -71,6 +72,7 @@ def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | 
         or words[0].startswith("-")
         or is_path(words[0])
         or is_model(words[0])
+        or is_common_name(words[0])
         or os.path.exists(words[0])
     ):
         return None
@@ -100,7 +102,8 @@ def _is_count(words: Sequence[str]) -> bool:
 
 
 def in_order(words: Sequence[str], error: UnknownNameError) -> str:
-    """What was meant by an unknown model: a release of a bundled one; or the command with model and
+    """What was meant by an unknown model: a release of a bundled one; one that files are known of;
+    or the command with model and
     device exchanged, where ``words`` has them the wrong way round, a model after what is unknown as
     one. Empty where it is neither."""
     from shlex import join
@@ -111,6 +114,8 @@ def in_order(words: Sequence[str], error: UnknownNameError) -> str:
         return ""
     if released := _base_of(error.name):
         return say("release_of", model=released)
+    if others := _files_of_another(error.name):
+        return say("files_known_of", repository=others)
     if error.name not in words:
         return ""
     first = words.index(error.name)
@@ -119,6 +124,19 @@ def in_order(words: Sequence[str], error: UnknownNameError) -> str:
     turned = list(words)
     turned[first : first + 2] = words[first + 1], words[first]
     return say("model_first", command=join(["plan", *turned]))
+
+
+def _files_of_another(name: str) -> str:
+    """The repository of a model that is not bundled, whose name begins with ``name`` and of which
+    published files are known; the most downloaded, or nothing."""
+    from planner.models.catalog import plain_letters
+    from planner.models.common_names import beginnings
+    from planner.planning.engines.repositories import repositories
+
+    letters = plain_letters(name.split("/")[-1])
+    others = [row for row in repositories() if not row.model]
+    alike = [row for row in others if letters in beginnings(row.of.split("/")[-1])]
+    return max(alike, key=lambda row: row.downloads).of if alike else ""
 
 
 def _base_of(name: str) -> str:

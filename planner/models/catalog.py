@@ -14,6 +14,7 @@ from planner.base.errors import DataError, InputError, UnknownNameError
 from planner.base.records import record
 from planner.base.strict_json import parse_object, read_config_bytes, short_repr
 from planner.base.system import is_windows_path
+from planner.messages.message import message
 from planner.models.configuration import QUANT_NAME, id_of, spec_from_bytes
 from planner.models.hub.names import hub_name, is_hub_name, required_hub_name
 from planner.models.links import require_inside
@@ -160,7 +161,8 @@ def bundled_model(name: str, *, note: str = "") -> ModelSpec:
     """The bundled model called ``name``, never a file. Raises UnknownNameError."""
     model_id = _id_named(name)
     if model_id is None:
-        error = UnknownNameError("model", name[:120], model_ids(), note=note)
+        own = "" if "/" in name else message("command.own_model")
+        error = UnknownNameError("model", name[:120], model_ids(), note=note, own=own)
         if "/" in name and hub_name(name) is not None:
             error.hint = error.way_out = (
                 f"--online reads it from the hub: plan {name} DEVICE --online; {error.hint}"

@@ -79,7 +79,7 @@ def test_a_file_is_not_taken_for_a_command(tmp_path: Path, monkeypatch: pytest.M
     unknown_command("./model", cli.commands)
 
 
-@pytest.mark.parametrize("word", ["deepseek-v33", "lama-3.1-8b", "qwen3-235b"])
+@pytest.mark.parametrize("word", ["deepseek-v33", "lama-3.1-8b", "qwen3-236b"])
 def test_a_misspelt_model_stays_one(word: str, capfd: pytest.CaptureFixture[str]) -> None:
     error, _ = told([word, "h100-sxm"], capfd)
     assert error == f"unknown model {word!r}"

@@ -17,6 +17,7 @@ from planner.planning.answer.engine_notes import ggml_notes, kernel_notes, route
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.offload import with_offload_info
+from planner.planning.answer.one_request import one_request_note
 from planner.planning.answer.own_mix import own_mix_note
 from planner.planning.answer.reasons import ReasonInputs, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
@@ -159,6 +160,7 @@ def _plan(
                             *own_mix_note(winner, priced, choice),
                         )
                     ),
+                    *one_request_note(winner, priced),
                     *ggml_notes(question, units),
                     *route_notes(question, units),
                     *kernel_notes(question, units),

@@ -109,9 +109,12 @@ def files_of(name: str, spec: ModelSpec | None = None) -> tuple[PublishedFile, .
     Raises:
         UnknownNameError: no file of such a model is known.
     """
-    model = named_id(name)
+    from planner.models.common_names import common_name
+
+    common = common_name(name)
+    model = named_id(name) if common is None else common.id
     rows = repositories_of(model or "")
-    another = named_repository(name) if model is not None else None
+    another = named_repository(name if common is None else common.name)
     if another is not None:
         rows = tuple(row for row in rows if row.of.lower() == another.lower()) or rows
     if model is None:

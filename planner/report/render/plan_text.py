@@ -7,13 +7,14 @@ from planner.planning.plan.record import Plan
 from planner.report.columns import width_of_output
 from planner.report.phrases import phrases_on
 from planner.report.render.terminal import section_lines, text_of_view
-from planner.report.view.answer import MOST_OMITTED, answer_view
+from planner.report.view.answer import MOST_OMITTED, NOTES_OMITTED, answer_view
 from planner.report.view.answer_details import assumptions_section, detail_sections
 from planner.report.view.record import View
 
 MOST_LINES = 25
 """Lines that an answer should not exceed: other plans make room as far as FEWEST_OTHERS, then what
-matters least, blank lines, notes on the command. Commands of several nodes and pools take more."""
+matters least, blank lines, notes on the command, what is not known. Commands of several nodes and
+pools take more."""
 MOST_OTHERS, FEWEST_OTHERS = 5, 1
 _LENGTHS = (
     *((most, 0) for most in range(MOST_OTHERS, FEWEST_OTHERS, -1)),
@@ -33,7 +34,7 @@ def plan_text(plan: Plan, lang: str = "en", *, details: bool = False) -> str:
     for most, shorter in _LENGTHS:
         view = answer_view(t, plan, most, width=width, shorter=shorter)
         text = text_of_view(view)
-        if shorter >= MOST_OMITTED - 1:  # notes on the command say more than blank lines
+        if shorter >= NOTES_OMITTED - 1:  # notes on the command say more than blank lines
             text = _without_blank_lines(text, text.count("\n") - MOST_LINES)
         if details or text.count("\n") <= MOST_LINES:
             break

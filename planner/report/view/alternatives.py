@@ -117,8 +117,9 @@ def _optimum(t: Phrases, plan: Plan, other: OtherPlan) -> str:
 
 
 def not_chosen(t: Phrases, plan: Plan, shorter: int = 0) -> list[Fact]:
-    """A published recipe that does not hold here, the step to fewer bits, drafted tokens."""
-    texts = list(_not_chosen(t, plan))
+    """A published recipe that does not hold here, the step to fewer bits, drafted tokens; at its
+    shortest no such recipe."""
+    texts = list(_not_chosen(t, plan, recipes=shorter < 5))
     if shorter >= 2:
         texts = [text for text in texts if text != t("plan.step_no_faster")]
     if shorter >= 3:
@@ -128,12 +129,12 @@ def not_chosen(t: Phrases, plan: Plan, shorter: int = 0) -> list[Fact]:
     return [Fact(t("plan.not_chosen"), t("answer.join").join(texts))]
 
 
-def _not_chosen(t: Phrases, plan: Plan) -> Iterator[str]:
+def _not_chosen(t: Phrases, plan: Plan, *, recipes: bool) -> Iterator[str]:
     said = plan.recommendation
     if said is None:
         return
     recipe = said.recipe
-    if recipe is not None and recipe.why_not and recipe.gain is None:
+    if recipes and recipe is not None and recipe.why_not and recipe.gain is None:
         formats = t("answer.and").join(recipe.formats)
         setup = ", ".join(filter(None, (recipe.engine, recipe.layout.upper(), formats)))
         why = t.original(recipe.why_not)

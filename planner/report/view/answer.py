@@ -10,7 +10,9 @@ from planner.export.launch import START_REPLICAS
 from planner.export.release import given_file
 from planner.export.serve_line import ServeLine, serving_command
 from planner.lookup import known_spec
+from planner.messages.message import Message
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.answer.one_request import ONE_REQUEST_KEY
 from planner.planning.answer.own_mix import OWN_MIX_KEY
 from planner.planning.answer.recommend_text import format_word
 from planner.planning.files.catalogue import file_at
@@ -39,8 +41,8 @@ from planner.report.view.record import Block, Code, Fact, Items, Section, View
 from planner.report.view.shell_lines import server_lines
 from planner.report.view.shown_plans import is_damaged
 
-MOST_OMITTED = 4
-"""Steps by which an answer is shortened."""
+MOST_OMITTED, NOTES_OMITTED = 5, 4
+"""Steps by which an answer is shortened, and from which on notes on the command are left out."""
 
 
 def answer_head(t: Phrases, plan: Plan, shorter: int = 0) -> View:
@@ -50,7 +52,8 @@ def answer_head(t: Phrases, plan: Plan, shorter: int = 0) -> View:
         Fact(t("plan.fits"), fits_text(t, plan)),
         Fact(t("plan.throughput"), throughput_text(t, plan)),
         Fact(t("plan.latency"), latency_text(t, plan)),
-        Fact(t("plan.cost"), cost_text(t, plan)),
+        *one_request_facts(t, plan),
+        *_cost_facts(t, plan, shorter),
         Fact(t("plan.quality"), quality_text(t, plan, shorter)),
         *mode_facts(t, plan),
         Fact(t("plan.setup"), setup_text(t, plan)),
@@ -65,8 +68,9 @@ def answer_view(
     """The answer with up to so many ``alternatives``; commands in lines of ``width`` columns.
     ``shorter`` by up to ``MOST_OMITTED`` statements that matter least: that formats of eight bits
     are alike; what a name was read as and fewer bits that are no faster; all but the first plan
-    that is not chosen; notes on the command, which ``-v`` has."""
-    head, no_notes = answer_head(t, plan, shorter), shorter >= MOST_OMITTED
+    that is not chosen; notes on the command, which ``-v`` has; that no benchmark, recipe or
+    price is known of the plan."""
+    head, no_notes = answer_head(t, plan, shorter), shorter >= NOTES_OMITTED
     command = run_sections(t, plan, width, notes=not no_notes)
     rest: tuple[Block, ...] = (
         *alternatives_table(t, plan, alternatives),
@@ -242,6 +246,19 @@ def _time(t: Phrases, plan: Plan, time: Estimate, name: str, given: object) -> s
     return t("plan.time", value=format_seconds(time.value), span=time_span(time), limit=limit)
 
 
+def one_request_facts(t: Phrases, plan: Plan) -> tuple[Fact, ...]:
+    """What one request alone sees, where people serve themselves."""
+    said = assumption_of(plan, ONE_REQUEST_KEY)
+    return () if said is None else (Fact(t("plan.one_request"), t.original(said.value)),)
+
+
+def _cost_facts(t: Phrases, plan: Plan, shorter: int) -> tuple[Fact, ...]:
+    """What it costs; at its shortest nothing where no price is known."""
+    if shorter >= MOST_OMITTED and plan.performance.usd_per_million_output_tokens is None:
+        return ()
+    return (Fact(t("plan.cost"), cost_text(t, plan)),)
+
+
 def cost_text(t: Phrases, plan: Plan) -> str:
     """USD a million output tokens and the price behind them; energy where no price is known."""
     perf = plan.performance
@@ -269,12 +286,12 @@ def run_sections(t: Phrases, plan: Plan, width: int, *, notes: bool = True) -> l
         return [Section("", below)]
     code = Code(tuple(server_lines(command, width)))
     other = other_programs(t, plan, short=not notes)
-    return [Section(_run_title(t, plan, command), (code, *other, *below))]
+    return [Section(_run_title(t, plan, command), (code, *other, *own_mix(t, plan), *below))]
 
 
 def other_programs(t: Phrases, plan: Plan, *, short: bool = False) -> tuple[Block, ...]:
-    """The size of the published file that is served, and what else runs it, and what a mix of
-    one's own would bring; ``short``: one program alone. Nothing without a file."""
+    """The size of the published file that is served, and what else runs it; ``short``: one program
+    alone. Nothing without a file."""
     said = plan.recommendation
     file = file_at(said.checkpoint, known_spec(plan.model.id)) if said is not None else None
     if file is None:
@@ -282,11 +299,17 @@ def other_programs(t: Phrases, plan: Plan, *, short: bool = False) -> tuple[Bloc
     size = "" if file.bytes is None else t("plan.download", size=f"{file.bytes / GIB:.2f}")
     others = [words for name, words in file.commands.items() if name != plan.engine.name]
     text = t("plan.file", size=size, commands=t("plan.or").join(others[: 1 if short else None]))
-    if short:
-        return (Items((text,)),)
+    return (Items((text,)),)
+
+
+def own_mix(t: Phrases, plan: Plan) -> tuple[Block, ...]:
+    """What a mix of one's own would bring at the size of the file; nothing where it brings
+    nothing."""
     mix = assumption_of(plan, OWN_MIX_KEY)
-    own = () if mix is None else (t("plan.own_mix", value=t.original(mix.value)),)
-    return (Items((text, *own)),)
+    if mix is None or not isinstance(mix.value, Message):
+        return ()
+    said = {name: str(value) for name, value in mix.value.values}
+    return (Items((t("plan.own_mix", own=said["own"], less=said["less"], tpot=said["tpot"]),)),)
 
 
 def _run_title(t: Phrases, plan: Plan, command: ServeLine) -> str:

@@ -118,10 +118,10 @@ def _published(t: Phrases, plan: Plan, shorter: int) -> Iterator[str]:
     published = [part for part in parts if part.source]
     for part in published:
         yield t("plan.published", text=t.original(part.text), by=publisher(part.source))
-    if parts and not published:
+    if parts and not published and shorter < 5:
         text = t.original(parts[-1].text)
         yield text[:1].upper() + text[1:]
-    if short_alone(plan.quality.measured_anchor):
+    if shorter < 5 and short_alone(plan.quality.measured_anchor):
         yield t("plan.no_long_benchmark" if shorter >= 1 else "plan.short_benchmarks")
 
 

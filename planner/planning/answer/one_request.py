@@ -1,0 +1,41 @@
+"""What one request alone sees of a plan whose engine people run for themselves: how fast its prompt
+is read, how fast it is answered, and how long its context window may be."""
+
+from __future__ import annotations
+
+from planner.base.units import format_rate
+from planner.messages.message import Note, message
+from planner.planning.answer.capacity import capacity_info
+from planner.planning.price.intervals import performance
+from planner.planning.price.price import Priced
+from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.served_batch import ServedCandidate, result_at
+
+ONE_REQUEST_KEY = "one request alone"
+"""The assumption that tells of it."""
+ENGINES = ("llama.cpp", "mlx")
+"""Engines that people run at home, for themselves."""
+
+
+def one_request_note(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:
+    """Prompt and decode in tokens/s of one request that is served alone, with the 80 % interval of
+    decode; where the plan is for several, the longest context window of one as well. Nothing of an
+    engine for servers, or of a layout that holds more than one request at once."""
+    model = winner.space.model
+    layout = priced.layout
+    if model.question.engine not in ENGINES or layout.dp * layout.pp != 1:
+        return ()
+    served = ServedCandidate(winner.space, winner.candidate, winner.segments, priced).at(1)
+    work, alone = model.question.workload, served.priced
+    step = performance(model, alone, 1).tpot_seconds
+    speeds = message(
+        "assumptions.one_request_speeds",
+        prompt=format_rate(work.isl * (1 - work.prefix_hit_rate) / alone.ttft),
+        decode=format_rate(1 / step.value),
+        low=format_rate(1 / step.high),
+        high=format_rate(1 / step.low),
+    )
+    if priced.slot > 1:
+        window = capacity_info(model, result_at(winner, served), alone).max_context_at_batch
+        speeds = message("assumptions.one_request_window", speeds=speeds, window=f"{window:,}")
+    return (Note(ONE_REQUEST_KEY, speeds, message("assumptions.no_other_request_beside")),)
