@@ -13,6 +13,7 @@ from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
 from planner.planning.answer.choice_notes import band_note, equal_note, rule_note, unlimited_note
 from planner.planning.answer.compare import compared_with_uniform
+from planner.planning.answer.dynamic_file import dynamic_note
 from planner.planning.answer.engine_notes import ggml_notes, kernel_notes, route_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
@@ -158,6 +159,7 @@ def _plan(
                             rule_note(choice),
                             *unlimited_note(winner, priced),
                             *own_mix_note(winner, priced, choice),
+                            *dynamic_note(winner, priced, choice),
                         )
                     ),
                     *one_request_note(winner, priced),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from planner.base.units import format_rate
 from planner.messages.message import Message, Text, message
+from planner.planning.answer.dynamic_file import DYNAMIC_KEY
 from planner.planning.answer.recommend_text import reason_alone
 from planner.planning.plan.names import is_just, name_kind, pooled_kind, with_cache
 from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan
@@ -133,6 +134,12 @@ def _not_chosen(t: Phrases, plan: Plan, *, recipes: bool) -> Iterator[str]:
     said = plan.recommendation
     if said is None:
         return
+    dynamic = assumption_of(plan, DYNAMIC_KEY)
+    if dynamic is not None and isinstance(dynamic.value, Message):
+        values = {name: str(value) for name, value in dynamic.value.values}
+        quant = values["place"].partition(":")[2]
+        loss = t("plan.dynamic_loss", loss=values["loss"]) if "loss" in values else ""
+        yield t("plan.dynamic", quant=quant, gib=values["gib"], loss=loss)
     recipe = said.recipe
     if recipes and recipe is not None and recipe.why_not and recipe.gain is None:
         formats = t("answer.and").join(recipe.formats)
