@@ -199,6 +199,11 @@ class DeviceProfile:
         rates = [r for (_, f), r in self.rates.items() if f == format_id]
         return max(rates, key=lambda r: r.dense.value, default=None)
 
+    @property
+    def has_own_memory(self) -> bool:
+        """Whether its memory is another than that of the CPU beside it."""
+        return self.kind in ("gpu", "accelerator") and not self.unified_memory
+
     def why_not(self, format_id: str) -> Text:
         """Why the device has no rate for ``format_id`` (the profile's words, or a plain one)."""
         return self.unsupported.get(format_id) or message(

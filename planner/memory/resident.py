@@ -88,8 +88,10 @@ class Loading:
     and values, "query" the query up-projection multiplied by that of the keys. ``vocab_pad``:
     embedding and head rows are padded to a multiple. ``parts``: main, mtp, vision, lookup.
     ``tail_first``: odd layers go to the stages before the last, as vLLM does, else to the first
-    stages. ``pad``: what experts are padded to. ``segments``: a parameter takes what PyTorch's
-    allocator gives it (:func:`segment_bytes`).
+    stages. ``lookup_on_host``: the table of tokens is in the host's memory, and a copy of it on
+    the last stage where it is the head. ``fp32_vectors``: what is no matrix is kept in FP32.
+    ``pad``: what experts are padded to. ``segments``: a parameter takes what PyTorch's allocator
+    gives it (:func:`segment_bytes`).
     """
 
     plain: str = ""
@@ -100,6 +102,8 @@ class Loading:
     vocab_pad: int = 1
     parts: tuple[str, ...] = ("main", "lookup")
     tail_first: bool = False
+    lookup_on_host: bool = False
+    fp32_vectors: bool = False
     max_positions: int = 0
     pad: ExpertPad = ExpertPad()
     segments: bool = False
@@ -167,6 +171,8 @@ def rank_weights(
         if row.part not in loading.parts or row.copy_of is not None:
             continue
         layers = _layers_here(row, stage_layers, stage, layout.pp, spec)
+        if loading.lookup_on_host and row.kind == "embedding":
+            layers = [-1] if spec.tied_embeddings and stage == layout.pp - 1 else []
         if not layers:
             continue
         experts = row.experts // layout.ep if row.experts > 1 else 1
@@ -193,7 +199,8 @@ def _typed(row: TensorRow, loading: Loading) -> TensorRow:
     """``row`` in the type and on the ranks that the engine gives it; stored forms stay."""
     if row.kind in loading.copied_kinds:
         row = replace(row, shard="replicated")
-    plain = "fp32" if row.kind in loading.fp32_kinds else loading.plain
+    wide = row.kind in loading.fp32_kinds or (loading.fp32_vectors and not row.is_matrix)
+    plain = "fp32" if wide else loading.plain
     if loading.pad.bias and row.experts > 1 and not row.is_matrix:
         plain = loading.pad.bias
     if plain and row.dtype in ("bf16", "fp16") and row.stored is None:

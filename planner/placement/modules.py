@@ -29,6 +29,7 @@ PLANNED_KINDS = (
     "shared-gate-up",
     "shared-down",
 )
+_F32_BYTES = 4
 AS_RELEASED_KINDS = ("embedding", "indexer", "compressor", "router", "norm", "head")
 UNRULED = ("compressor",)
 """Kinds as released that no rule can be dropped for: what pools the past of compressed attention
@@ -62,8 +63,9 @@ class Module:
     """One kind in one set of layers; ``gemms`` of one layer (of one expert, for experts).
 
     ``stored_bytes`` are the bytes of one layer as released, scales and vectors included (all
-    experts). ``vector_bytes`` are the part that no scheme changes (biases, norms); ``cut`` are the
-    vectors of one expert that ranks divide: (elements, of them of keys and values, bytes of one).
+    experts). ``vector_bytes`` are the part that no scheme changes (biases, norms), of
+    ``vector_elements``; ``cut`` are the vectors of one expert that ranks divide: (elements, of them
+    of keys and values, bytes of one).
     ``scale_dtype`` is what the scales of ``scheme`` are stored in, "" where there are none.
     ``scheme`` is what most elements of its matrices were released in, None where that is plain
     elements of ``dtype``. ``kv_heads`` are the key/value heads of its layers, 0 where they have
@@ -85,6 +87,7 @@ class Module:
     place: str = ""
     cut: tuple[tuple[int, int, int], ...] = ()
     scale_dtype: str = ""
+    vector_elements: int = 0
 
     @property
     def released_as(self) -> str:
@@ -161,6 +164,7 @@ def module_of(
         gemms=_joined(spec, kind, layers, _gemms(rows)),
         stored_bytes=sum(row_bytes(row) for row in rows),
         vector_bytes=sum(row_bytes(row) for row in rows if not row.is_matrix),
+        vector_elements=sum(row.elements * row.experts for row in rows if not row.is_matrix),
         dtype=dtype,
         scheme=scheme,
         kv_heads=kv_heads_of(spec, layers, kind),
@@ -172,6 +176,22 @@ def module_of(
         scale_dtype=next(
             (row.scale_dtype for row in matrices if row.scheme == scheme and row.scale_dtype), ""
         ),
+    )
+
+
+def in_gguf(module: Module) -> Module:
+    """``module`` as a GGUF file stores what its types do not: vectors in F32, and the matrix of a
+    router (ggml-org/llama.cpp convert_hf_to_gguf.py)."""
+    matrices = module.stored_bytes - module.vector_bytes
+    if module.kind == "router":
+        rows = sum(r * c for gemm in module.gemms for r, c in gemm.members)
+        matrices = rows * module.experts * _F32_BYTES
+    vectors = module.vector_elements * _F32_BYTES
+    return replace(
+        module,
+        stored_bytes=matrices + vectors,
+        vector_bytes=vectors,
+        cut=tuple((elements, kv, _F32_BYTES) for elements, kv, _ in module.cut),
     )
 
 

@@ -94,12 +94,13 @@ def _apart(
     if kind not in PLANNED_KINDS or kind in WHOLE or len(parts) < 2 or "" in parts:
         return [module_of(spec, kind, layers, rows)]
     owners = {row.name.removesuffix("weight"): part for part, own in parts.items() for row in own}
-    first, beside = next(iter(parts)), 0
+    first, beside, elements = next(iter(parts)), 0, 0
     for row in rows:
         if row.is_matrix and row.quantisable:
             continue
         if row.is_matrix:
             beside += row_bytes(row)  # a gate that no type narrows
+            elements += row.elements * row.experts
         else:
             parts[owners.get(row.name.removesuffix("bias"), first)].append(row)
     modules = [
@@ -109,5 +110,6 @@ def _apart(
         modules[0],
         vector_bytes=modules[0].vector_bytes + beside,
         stored_bytes=modules[0].stored_bytes + beside,
+        vector_elements=modules[0].vector_elements + elements,
     )
     return modules

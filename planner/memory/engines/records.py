@@ -64,7 +64,8 @@ class Case:
 
     ``plain`` replaces the release's 16-bit type. ``large`` devices get larger default batches.
     ``beside``: adapters and a draft. Without ``cuda`` there is no context of a GPU; ``capability``
-    is the major number of its compute capability, 0 where none is known.
+    is the major number of its compute capability, 0 where none is known. ``own_memory``: the
+    device has memory of its own beside that of its host.
     """
 
     spec: ModelSpec
@@ -78,6 +79,7 @@ class Case:
     cuda: bool = True
     capability: int = 0
     beside: ExtraModels = NOTHING
+    own_memory: bool = False
 
     @property
     def activation_width(self) -> int:

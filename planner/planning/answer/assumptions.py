@@ -13,6 +13,7 @@ from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.measured_anchor import measured_elsewhere, reasoning_notes
 from planner.planning.answer.quantiser_notes import domain_note, quantiser_notes
 from planner.planning.answer.running_costs import running_costs
+from planner.planning.engines.repositories import GGUF
 from planner.planning.price.intervals import routing_assumption, time_basis
 from planner.planning.price.price import Priced, file_bytes_of
 from planner.planning.question.given_values import IN_FLIGHT_KEY
@@ -20,7 +21,6 @@ from planner.planning.question.question import Question
 from planner.planning.question.speculation import MTP
 from planner.planning.question.time_limits import REQUEST_TIME
 from planner.planning.search.formulate import loss_limit
-from planner.planning.space.file_bytes import GGUF
 from planner.planning.space.loss_basis import loss_assumptions
 from planner.planning.space.losses import loss_word, saturated_loss
 from planner.planning.space.memory import question_overheads

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import exp
 
-from planner.base.units import format_seconds
+from planner.base.units import format_bytes, format_seconds
 from planner.formats.schemes import SCHEMES
+from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Message, Note, Text, message
 from planner.placement.cache_entries import cache_units
+from planner.placement.shards import module_bytes
 from planner.planning.engines.mixes import engine_mixes, mix_substitutes
 from planner.planning.engines.routes import EXPERTS, cache_choice, route_words, scheme_choice
 from planner.planning.engines.rules import PLAIN, cache_group, kind_group, requantised
@@ -73,6 +75,7 @@ def engine_notes(model: CostModel, priced: Priced) -> list[Note]:
         model.choices[c.segment.choice] for c in priced.costs if c.segment.choice >= 0
     }:
         out.append(Note("activation scales", message("assumptions.stored", scaled=SCALED), source))
+    out += _lookup_note(model, priced)
     host = question.prompt_host
     if host.layer_seconds or host.handling_seconds:
         out.append(
@@ -87,6 +90,29 @@ def engine_notes(model: CostModel, priced: Priced) -> list[Note]:
             )
         )
     return out
+
+
+def _lookup_note(model: CostModel, priced: Priced) -> list[Note]:
+    """Bytes of the table of tokens, where it is in the memory of the host."""
+    if not model.question.looks_up_on_host:
+        return []
+    size = 0
+    for cost in priced.costs:
+        unit, choice = model.units[cost.segment.unit], cost.segment.choice
+        if unit.kind == "embedding":
+            size += (
+                model.released[unit.row].stored_bytes
+                if choice < 0
+                else module_bytes(model.planned[unit.row], scheme_by_id(model.choices[choice]))
+            )
+    copied = "copied" if model.question.spec.tied_embeddings else "alone"
+    return [
+        Note(
+            "table of tokens",
+            message("assumptions.in_memory_of_host", x=format_bytes(size)),
+            message(f"assumptions.lookup_on_host_{copied}", engine=model.question.engine),
+        )
+    ]
 
 
 def _exchange(model: CostModel, priced: Priced) -> Note:

@@ -273,6 +273,7 @@ def _engine_case(case: _Case, capacity: int, format_of: FormatOf) -> Case:
         cuda=device is None or device.kind != "cpu",
         capability=major_capability(device),
         beside=case.use.beside,
+        own_memory=device is not None and device.has_own_memory,
     )
 
 

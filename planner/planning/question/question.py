@@ -35,6 +35,7 @@ TIMED: tuple[Objective, ...] = ("throughput", "latency", "cost")
 """Objectives that are the time of a step: by device, or of a token."""
 RATES: tuple[Objective, ...] = ("throughput", "cost")
 """Objectives that people read as tokens for the time or money; what is minimised is the inverse."""
+LLAMA_CPP = "llama.cpp"
 ROUNDING = 1e-9
 """Share of a limit on time that sums of floats may be off by."""
 
@@ -175,6 +176,13 @@ class Question:
         """The layout of a kind of cache entry under one that is ``named`` for all: its own where
         keys and values were named apart."""
         return self.kv_apart[kind == "kv-v"] if self.kv_apart else named
+
+    @property
+    def looks_up_on_host(self) -> bool:
+        """Whether the table of tokens stays in the memory of the device's host: llama.cpp keeps
+        the input layer on the CPU, and gives a card of its own memory a copy of it where it is the
+        head too (ggml-org/llama.cpp@0c1e57098, src/llama-model.cpp load_tensors)."""
+        return self.engine == LLAMA_CPP and self.device.has_own_memory
 
     @property
     def windows(self) -> WindowRule:

@@ -22,13 +22,13 @@ from planner.models.inventory import inventory_of
 from planner.placement.layout import Layout
 from planner.placement.modules import Module
 from planner.placement.shards import block_legality, module_bytes
+from planner.planning.engines.repositories import GGUF
 from planner.planning.question.question import Question
 from planner.planning.space.memory import host_room, host_used
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 
 Int = NDArray[np.int64]
-GGUF = "gguf"
 ALIGNMENT = 32
 """GGUF_DEFAULT_ALIGNMENT of gguf-py/gguf/constants.py."""
 _F32_BYTES = 4

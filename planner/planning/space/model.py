@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from planner.base.identity_cache import cached_by_identity, drop_oldest
 from planner.base.records import cached_record
 from planner.placement.cache_entries import stores
-from planner.placement.modules import Module, modules
+from planner.placement.modules import Module, in_gguf, modules
 from planner.placement.parts import modules_apart
 from planner.planning.engines.mixes import mix_classes
+from planner.planning.engines.repositories import GGUF
 from planner.planning.engines.routes import EXPERTS, scheme_choice
 from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
@@ -246,6 +247,8 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
     planned, released = split_modules(
         modules_apart(spec) if question.apart else modules(spec), question.dropped
     )
+    if question.container == GGUF:
+        planned, released = ([in_gguf(m) for m in some] for some in (planned, released))
     if question.offload is not None:
         planned = question.offload.placed(planned)
     if question.speculation is not None:

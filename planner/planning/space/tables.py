@@ -91,12 +91,15 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
     """Byte tables of all ``layouts``."""
     question = model.question
     shard = shard_byte_table(model.planned, question.schemes, layouts)
+    there = question.looks_up_on_host
     for row, module in enumerate(model.planned):
-        if module.kind == "head" and question.spec.tied_embeddings:
+        if module.kind == "head" and question.spec.tied_embeddings and not there:
             shard[[la.pp == 1 for la in layouts], row] = 0  # a copy in the last stage, if any
     blocks = block_legality(model.planned, question.schemes, layouts)
     host = np.zeros(shard.shape[1:], dtype=np.int64)
-    away = np.array([bool(m.place) for m in model.planned], dtype=bool)
+    away = np.array(
+        [bool(m.place) or (there and m.kind == "embedding") for m in model.planned], dtype=bool
+    )
     if away.any():
         host[away] = shard_byte_table(model.planned, question.schemes, [Layout(1, 1, 1, 1)])[
             0, away
@@ -152,9 +155,13 @@ def cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tuple
 
 def _released_bytes(model: CostModel, module: Module, layout: Layout) -> int:
     """Bytes of one layer of an as-released module on a rank that holds it. A tied head is a copy
-    of the embedding where the last pipeline stage is not the first, else nothing."""
+    of the embedding where that is elsewhere: in the first of several pipeline stages, or in the
+    memory of the host."""
+    there = model.question.looks_up_on_host
+    if there and module.kind == "embedding":
+        return 0
     if module.kind == "head" and model.question.spec.tied_embeddings:
-        if layout.pp == 1:
+        if layout.pp == 1 and not there:
             return 0
         module = next(m for m in model.released if m.kind == "embedding")
     return released_shard_bytes(module, layout)
