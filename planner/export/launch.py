@@ -51,6 +51,9 @@ _SGLANG_MODELOPT = {
     "fp8-tensor": ["--quantization", "modelopt_fp8"],
     "nvfp4": ["--quantization", "modelopt_fp4"],
 }
+_PLAIN_TYPES = ("f16", "bf16", "f32")
+"""Types of values that llama.cpp attends to without flash attention (ggml-org/llama.cpp@0c1e57098
+src/llama-context.cpp: "quantized V cache requires flash_attn to be enabled")."""
 _ATTN_DP_SIZE = Version("0.5.22")
 """SGLang's first version with --attn-dp-size in place of --dp-size and --enable-dp-attention."""
 SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "mlx")
@@ -242,6 +245,8 @@ def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[st
         known = [_CACHES["llama.cpp"].get(name) for name in used]
         if len(used) == 1 and known[0] is not None:
             words += [flag, known[0]]
+            if flag == "--cache-type-v" and known[0] not in _PLAIN_TYPES:
+                words += ["--flash-attn", "on"]
         elif used:
             unsaid.append(
                 message("reasons.one_ggml_type_for_all", flag=flag, x=linked(sorted(used)))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.placement.layout import Layout
+from planner.placement.modules import Module
 from planner.placement.shards import module_bytes
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import TIMED, Question
@@ -67,11 +68,16 @@ class Setting:
         names = self.question.schemes
         return np.array(
             [
-                [module_bytes(m, scheme_by_id(s)) if m.place else 0 for s in names]
+                [module_bytes(m, scheme_by_id(s)) if self._is_there(m) else 0 for s in names]
                 for m in self.model.planned
             ],
             dtype=np.int64,
         )
+
+    def _is_there(self, module: Module) -> bool:
+        """Whether a module is in the memory of the host."""
+        table = module.kind == "embedding" and self.question.looks_up_on_host
+        return bool(module.place) or table
 
     @cached_property
     def paces(self) -> dict[Layout, LayoutPaces]:
@@ -170,7 +176,7 @@ def broken(setting: Setting, priced: Priced, sums: SearchSums) -> list[str]:
         int(setting.host[model_row(setting, cost.segment), cost.segment.choice])
         * cost.segment.count
         for cost in priced.costs
-        if setting.model.units[cost.segment.unit].place
+        if setting.model.units[cost.segment.unit].role == "module" and cost.segment.choice >= 0
     )
     host = question.offload.memory_bytes if question.offload is not None else None
     stored = unchosen_bytes(setting.model) + sum(

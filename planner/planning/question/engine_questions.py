@@ -216,7 +216,7 @@ def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:
         plain = tuple(n for n in able if n in PLAIN)[:1]
         packed = [n for n in able if n not in PLAIN]
         return [(*plain, n) for n in packed] or ([plain] if plain else [])
-    if question.kv_apart and ("keys-values",) in modes:
+    if question.kv_apart and modes and modes[0] == ("keys-values",):
         return [question.kv] if set(able) == set(question.kv) else []
     return [(name,) for name in able]
 
