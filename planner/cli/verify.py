@@ -78,7 +78,7 @@ from planner.cli.types import INTEGER, NUMBER, Hinted, options
     metavar="DIR,DIR",
     help="Folders of earlier runs to learn from too.",
 )
-@options("profile", "hardware_dir", "json", "quiet")
+@options("profile", "imatrix", "hardware_dir", "json", "quiet")
 def verify_command(
     plan_file: str,
     checkpoint: str | None,

@@ -228,7 +228,7 @@ FLEET_FLAGS = set(
 VERIFY_FLAGS = set(
     words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
---learn-from --profile --hardware-dir --json --quiet --base --depths --quick""")
+--learn-from --profile --imatrix --hardware-dir --json --quiet --base --depths --quick""")
 )
 ENGINE_FLAGS = set(words("--engine-dir --json"))
 MAKE_FLAGS = set(words("--output --engine-dir --imatrix --model --dry-run --force --json --quiet"))

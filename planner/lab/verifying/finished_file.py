@@ -13,11 +13,15 @@ from planner.hardware.profile import DeviceProfile
 from planner.lab.verifying.predict import batch_one_run
 from planner.lab.verifying.records import Setting
 from planner.lookup import load_device
+from planner.models.gguf_header import read_gguf
+from planner.models.imatrix import check_imatrix, load_imatrix
 from planner.models.spec import ModelSpec
 from planner.planning.inspect.batch_one import price_batch_one
 from planner.planning.plan.record import Plan
 
 LLAMA_CPP = "llama.cpp"
+IMPORTANCE = "quantize.imatrix.entries_count"
+"""What llama-quantize writes of the importance matrix (tools/quantize/quantize.cpp)."""
 CACHE = "fp16"
 """llama.cpp's own, where nobody names another."""
 
@@ -74,3 +78,25 @@ def check_plan_alone(engine: str, base: object, depths: Sequence[int]) -> None:
             f"depths: {engine} is timed after the prompt alone",
             hint="leave --depths out, or give another length with --prompt-tokens",
         )
+
+
+def is_made_with_imatrix(path: Path) -> bool:
+    """Whether a GGUF file says that llama-quantize had an importance matrix."""
+    return IMPORTANCE in read_gguf(path).metadata
+
+
+def matrix_file(given: str | os.PathLike[str] | None, spec: ModelSpec, engine: str) -> Path | None:
+    """The file of the importance matrix, which is of the model.
+
+    Raises:
+        UnsupportedError: another engine than llama.cpp.
+    """
+    if given is None:
+        return None
+    if engine != LLAMA_CPP:
+        raise UnsupportedError(
+            f"imatrix and {engine}: importance matrices are llama-quantize's",
+            hint="leave --imatrix out, or --engine llama.cpp",
+        )
+    check_imatrix(load_imatrix(Path(given)), spec)
+    return Path(given).resolve()

@@ -23,7 +23,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
-from planner.quality.prior import Prior, load_prior
+from planner.quality.prior import Prior, load_prior, module_error
 from planner.quality.profile import (
     CACHE_KINDS,
     MEASURED,
@@ -64,14 +64,18 @@ class LossBasis:
     counted: tuple[str, ...] = ()
 
 
-def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
+def loss_basis(spec: ModelSpec, profile: Profile | None, *, weighed: bool = False) -> LossBasis:
     """The prior: T0's, or the profile's units (head and embedding from T0 where it has none).
+    ``weighed``: ggml's types are written with an importance matrix.
 
     Raises:
         DataError: the profile is not in nats.
     """
     learned, prior = sensitivities(spec), load_prior()
-    table = prior.error[reference_for(spec, prior)]
+    reference = reference_for(spec, prior)
+    table = prior.error[reference]
+    if weighed:
+        table = {kind: _weighed(prior, reference, kind) for kind in table}
     alpha = {key: a for key, a in learned.by_unit.items() if key[0] in table}
     error = {key: dict(table[key[0]]) for key in alpha}
     loss = {key: {s: a * e for s, e in error[key].items()} for key, a in alpha.items()}
@@ -103,6 +107,13 @@ def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
         profile.band_basis,
         tuple(map(str, profile.settings.get(FILES, ()))),
     )
+
+
+def _weighed(prior: Prior, reference: str, kind: str) -> dict[str, float]:
+    """Errors of a kind by scheme, of types that are written with an importance matrix."""
+    names = {*prior.error[reference][kind], *prior.imatrix_error["with"].get(kind, {})}
+    errors = {name: module_error(prior, reference, kind, name, weighed=True) for name in names}
+    return {name: error for name, error in errors.items() if error is not None}
 
 
 def shares_of(basis: LossBasis, schemes: Schemes) -> tuple[dict[Cell, float], tuple[str, ...]]:

@@ -20,6 +20,7 @@ from planner.lab.verifying.adapter import Address, Step
 from planner.lab.verifying.llama_checkpoint import check_model, converter
 from planner.lab.verifying.llama_files import log_of, written
 from planner.lab.verifying.llama_programs import PROGRAMS, output_of, programs_folder
+from planner.lab.verifying.make import quantise_words
 from planner.lab.verifying.processes import Execution, run
 from planner.lab.verifying.records import (
     ALSO,
@@ -100,11 +101,11 @@ class LlamaCpp:
         for name in names:
             if name not in known:
                 raise UnknownNameError("type of llama-quantize", name, known)
-            needs = importance_type(task.spec, name)
+            needs = "" if task.imatrix is not None else importance_type(task.spec, name)
             if needs:
                 raise UnsupportedError(
                     f"--also {name}: llama-quantize writes {needs} with an importance matrix only",
-                    hint="leave it out: files are made without one here",
+                    hint="leave it out, or --imatrix FILE (llama-imatrix makes one)",
                 )
         others = dict.fromkeys(n for n in names if n != DEFAULT_TYPE)
         return (
@@ -244,6 +245,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
     target, base = _made(task, subject), _base(task)
     if not _unchanged(task, subject):
         most = base.stat().st_size
+        matrix = [] if task.imatrix is None else ["--imatrix", str(task.imatrix)]
         if subject.role == PLAN:
             script = work_folder(task.folder) / SCRIPT
             write_file(script, task.files[SCRIPT])
@@ -251,7 +253,17 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
             written(
                 task,
                 target,
-                lambda part: ["sh", str(script), str(base), str(part)],
+                lambda part: (
+                    ["sh", str(script), str(base), str(part)]
+                    if task.imatrix is None
+                    else quantise_words(
+                        task.files[SCRIPT],
+                        Path(_program(task, "llama-quantize")),
+                        base,
+                        part,
+                        task.imatrix,
+                    )
+                ),
                 "quantising the plan",
                 most,
                 path,
@@ -262,6 +274,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
                 target,
                 lambda part: [
                     _program(task, "llama-quantize"),
+                    *matrix,
                     str(base),
                     str(part),
                     subject.id,

@@ -37,6 +37,7 @@ from planner.planning.engines.mixes import mixes_of
 from planner.planning.inspect.batch_one import BatchOneRun, price_batch_one, prompt_and_step
 from planner.planning.plan.record import Estimate, Plan
 from planner.planning.question.importance import KEY
+from planner.planning.question.question import LLAMA_CPP
 from planner.quality.profile import Profile
 
 CELLS = 256
@@ -177,7 +178,12 @@ def _of_plan(setup: Setup, priced: Plan) -> dict[str, Forecast]:
         priced.memory_per_device.weights_bytes,
         priced.memory_per_device.kv_cache_bytes,
     )
-    file = weights + setup.header_bytes
+    units = [u for u in priced.units if u.kv_layout is None]
+    file = sum(u.weight_bytes for u in units) + setup.header_bytes
+    if setup.task.engine.name == LLAMA_CPP:  # its log tells of the host's buffer too
+        weights += sum(
+            u.weight_bytes - u.weight_bytes_per_device for u in units if u.kind == "embedding"
+        )
     return {
         "prefill_seconds": _estimated(prompt),
         "decode_seconds": _estimated(step),
@@ -208,15 +214,18 @@ def own_figures(plan: Plan, device: DeviceProfile) -> tuple[str, ...]:
 
 def weighed_notes(setup: Setup) -> tuple[str, ...]:
     """A plan whose script passes an importance matrix on, where the losses know nothing of it."""
-    if setup.profile is not None or all(a.key != KEY for a in setup.task.plan.assumptions):
+    known = setup.profile is not None or setup.task.imatrix is not None
+    if known or all(a.key != KEY for a in setup.task.plan.assumptions):
         return ()
     return (message("verbs.verify_imatrix"),)
 
 
 def files_made_of(task: Task, subjects: Sequence[Trial]) -> dict[str, str]:
-    """What each file is made of: the checkpoint, and the plan's with the importance matrix that its
-    script passes on."""
+    """What each file is made of: the checkpoint, and the importance matrix that is given for all,
+    or that the plan's script passes on."""
     base = checkpoint_digest(task.checkpoint)
+    if task.imatrix is not None:
+        return dict.fromkeys((s.id for s in subjects), f"{base} {checkpoint_digest(task.imatrix)}")
     matrix = "".join(f" {a.value}" for a in task.plan.assumptions if a.key == KEY)
     return {s.id: base + (matrix if s.role == PLAN else "") for s in subjects}
 

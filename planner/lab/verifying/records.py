@@ -68,7 +68,8 @@ class Task:
     ``files`` are those that `plan export` writes for the engine, by name; ``also`` are further
     settings of the engine, by its own names; ``depths`` are tokens before those that are timed once
     more. A checkpoint that ``is_finished`` is run as it is, and its loss measured against ``base``,
-    the same model in BF16 or F16. All that is written goes into ``folder``."""
+    the same model in BF16 or F16. Files are quantised with ``imatrix``, an importance matrix.
+    All that is written goes into ``folder``."""
 
     plan: Plan
     spec: ModelSpec
@@ -83,6 +84,7 @@ class Task:
     depths: tuple[int, ...] = ()
     is_finished: bool = False
     base: Path | None = None
+    imatrix: Path | None = None
 
     @property
     def losses_from(self) -> Path | None:

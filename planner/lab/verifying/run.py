@@ -109,6 +109,7 @@ def _header(task: Task, version: str) -> dict[str, Any]:
         "engine": plain_data(task.engine),
         "setting": plain_data(task.setting),
         "text": hashlib.sha256(task.text.read_bytes()).hexdigest(),
+        **({} if task.imatrix is None else {"imatrix": checkpoint_digest(task.imatrix)}),
     }
 
 

@@ -16,7 +16,13 @@ from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import own_version
 from planner.lab.verifying.adapter import Adapter, Address
 from planner.lab.verifying.device import predicted_device, threads_of
-from planner.lab.verifying.finished_file import check_plan_alone, finished_file, plan_of_file
+from planner.lab.verifying.finished_file import (
+    check_plan_alone,
+    finished_file,
+    is_made_with_imatrix,
+    matrix_file,
+    plan_of_file,
+)
 from planner.lab.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.lab.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
 from planner.lab.verifying.llama_checkpoint import model_of_plan
@@ -82,6 +88,7 @@ def verify(
     kl_context: int | None = None,
     step_seconds: float | None = None,
     profile: str | Profile | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
     learn_from: Sequence[str | os.PathLike[str]] = (),
     hardware_dir: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -104,7 +111,8 @@ def verify(
         also: further settings of the engine by its own names (Q8_0, Q6_K …); ``none`` leaves out
             what llama.cpp and vLLM run beside the plan by themselves.
         engine_dir: the folder of llama.cpp's programs. python: the Python of vLLM or PyTorch.
-        profile: the quality profile that the loss is predicted with (default: T0).
+        profile: the quality profile that the loss is predicted with (default: T0). imatrix: the
+            importance matrix that files are quantised with, or that the finished file was.
         learn_from: folders of earlier verifications of the model; their losses count as well.
         progress: told the name of each step before it runs.
 
@@ -160,9 +168,11 @@ def verify(
         also=tuple(also),
         depths=tuple(dict.fromkeys(depths)),
         base=None if base is None else _existing(Path(base)),
+        imatrix=matrix_file(imatrix, spec, engine),
     )
     header = _header_bytes(path) if installed_engine.name == "llama.cpp" else 0
-    setup = Setup(task, where, losses, *_losses(spec, losses), header)
+    weighed = imatrix is not None or (is_finished and is_made_with_imatrix(path))
+    setup = Setup(task, where, losses, *_losses(spec, losses, weighed), header)
     earlier = tuple(
         check
         for earlier_folder in learn_from
@@ -366,9 +376,9 @@ def _reference_text() -> str:
     return "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
 
 
-def _losses(spec: ModelSpec, profile: Profile | None) -> tuple[LossBasis, float]:
+def _losses(spec: ModelSpec, profile: Profile | None, weighed: bool) -> tuple[LossBasis, float]:
     """The prior of the losses, and the factor of its band."""
-    basis = loss_basis(spec, profile)
+    basis = loss_basis(spec, profile, weighed=weighed)
     if profile is not None:
         return basis, profile.band_factor
     return basis, total_band(sensitivities(spec))
