@@ -15,6 +15,7 @@ from planner.memory.resident import (
     FormatOf,
     Line,
     Loading,
+    gguf_loading,
     rank_weights,
     stage_ranges,
     total,
@@ -201,6 +202,9 @@ def _stage(
     stage: int,
 ) -> StageMemory:
     loading = Loading(parts=use.parts)
+    if usable is not None and usable.server is not None and usable.server.name == "llama.cpp":
+        own_memory = device is not None and device.has_own_memory
+        loading = gguf_loading(use.parts, own_memory=own_memory)
     mine = -(-use.batch // layout.dp)
     caches = [
         Line(_cache_name(c), kept_bytes((c,), use, mine), _cache_basis(c))

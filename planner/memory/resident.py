@@ -109,6 +109,12 @@ class Loading:
     segments: bool = False
 
 
+def gguf_loading(parts: tuple[str, ...], *, own_memory: bool, plain: str = "") -> Loading:
+    """What llama.cpp does: vectors and routers are F32 in its files (convert_hf_to_gguf.py), and a
+    device of its own memory leaves the table of tokens to its host."""
+    return Loading(plain, ("router",), parts=parts, lookup_on_host=own_memory, fp32_vectors=True)
+
+
 def stage_sizes(layers: int, pp: int, *, tail_first: bool) -> tuple[int, ...]:
     """Layers of each pipeline stage.
 

@@ -70,6 +70,7 @@ def test_memory_of_the_engine_is_that_of_the_plan(model: str) -> None:
         memory = planner.memory_use(model, device, engine="llama.cpp", context=4096)
         assert memory.engine is not None
         assert memory.engine.rank.weights_bytes == plan.memory_per_device.weights_bytes
+        assert memory.parts.fullest.weights_bytes == plan.memory_per_device.weights_bytes
     own = Case(spec, Layout(), 1 << 40, as_released, own_memory=True)
     both = [
         engine_size(case, parse_engine("llama.cpp"), Settings(context=4096)).rank.weights_bytes

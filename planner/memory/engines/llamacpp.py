@@ -26,7 +26,7 @@ from planner.memory.engines.records import (
     constant_line,
 )
 from planner.memory.extra_models import NOTHING
-from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
+from planner.memory.resident import Line, Loading, gguf_loading, rank_weights, stage_ranges, total
 from planner.messages.message import message
 from planner.models.spec import Attention
 from planner.models.storage import GGML_BLOCKS
@@ -38,8 +38,6 @@ _REPACKED = ("ggml-q4_0", "ggml-q4_k", "ggml-iq4_nl", "ggml-mxfp4")
 ggml_repack_get_optimal_repack_type); AVX-512 and Arm interleave more."""
 _LOOKED_UP = ("embedding",)
 """Kinds that are read row by row, which the buffer of interleaved rows does not serve."""
-_FP32 = ("router",)
-"""Kinds of matrices that convert_hf_to_gguf.py writes in F32, as it does all vectors."""
 STATES = -1
 """Key of the part of a cache that are states (src/llama-memory-recurrent.cpp)."""
 
@@ -225,13 +223,7 @@ def _repacked_note(case: Case) -> tuple[str, ...]:
 
 
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int) -> Rank:
-    load = Loading(
-        parts=case.parts,
-        plain=case.plain,
-        fp32_kinds=_FP32,
-        fp32_vectors=True,
-        lookup_on_host=case.own_memory,
-    )
+    load = gguf_loading(case.parts, own_memory=case.own_memory, plain=case.plain)
     weights = rank_weights(case.spec, case.layout, load, case.format_of, stage)
     stage_layers = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     weights += case.beside.weights(case.spec, case.layout, stage, layers_here=stage_layers)
