@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -46,13 +47,21 @@ def is_disturbed(row: Mapping[str, Any]) -> bool:
 
 
 def least_disturbed(
-    run: Callable[[], T], share: Callable[[], float], seconds: Callable[[T], float], tries: int
+    run: Callable[[], T],
+    share: Callable[[], float],
+    seconds: Callable[[T], float],
+    tries: int,
+    within: float = inf,
 ) -> tuple[T, float]:
     """(result, share of the cores) of ``run``, repeated up to ``tries`` times while other programs
-    take the cores: the fastest of those that had them, else the fastest of all. ``share`` is asked
-    before and after each; ``seconds`` of a result tells how fast it was."""
+    take the cores: the fastest of those that had them, else the fastest of all. None begins after
+    ``within`` seconds. ``share`` is asked before and after each; ``seconds`` of a result tells how
+    fast it was."""
     results: list[tuple[T, float]] = []
+    start = time.monotonic()
     for _ in range(tries):
+        if results and time.monotonic() - start > within:
+            break
         before = share()
         result = run()
         results.append((result, min(before, share())))

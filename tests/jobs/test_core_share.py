@@ -77,3 +77,16 @@ def test_the_fastest_of_those_that_had_their_cores_counts(
     else:
         assert seconds == min(s for _, s in runs)
         assert had < LEAST_SHARE
+
+
+def test_what_stays_disturbed_is_not_run_on_and_on() -> None:
+    made: list[float] = []
+
+    def run() -> float:
+        made.append(float(len(made)))
+        return 1.0
+
+    assert least_disturbed(run, lambda: 0.1, float, 3, within=-1.0) == (1.0, 0.1)
+    assert len(made) == 1
+    assert least_disturbed(run, lambda: 0.1, float, 3, within=1e9) == (1.0, 0.1)
+    assert len(made) == 4

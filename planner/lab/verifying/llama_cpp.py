@@ -46,6 +46,8 @@ SCRIPT = "quantise.sh"
 ANSWERS = "checkpoint.kld"
 TRIES = 3
 """Runs of a timing while other programs take the cores."""
+AGAIN = 0.05
+"""Of a step's limit: what is disturbed longer than this is not timed again."""
 DECODE = ("decode_seconds", "weight_bytes", "cache_bytes", "cache_tokens", "compute_bytes")
 """What the timing of tokens after others measures."""
 
@@ -333,7 +335,11 @@ def _timed(
     # A GPU has no share of cores: its engine waits for it.
     threads = task.setting.threads if task.setting.on_cpu else 1
     (found, ran), had = least_disturbed(
-        once, partial(core_share, threads), lambda pair: pair[0].token_seconds.value, TRIES
+        once,
+        partial(core_share, threads),
+        lambda pair: pair[0].token_seconds.value,
+        TRIES,
+        AGAIN * task.setting.step_seconds,
     )
     each = found.token_seconds
     if had < LEAST_SHARE:  # the machine's own time lies anywhere below

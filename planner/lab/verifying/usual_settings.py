@@ -24,10 +24,17 @@ def given_setting(quick: bool, **given: Any) -> Setting:
 
 
 def shortened(
-    setup: Setup, prompt: bool, output: bool, *, quick: bool
+    setup: Setup,
+    prompt: bool,
+    output: bool,
+    pieces: bool = False,
+    *,
+    quick: bool,
+    share: float = 1.0,
 ) -> tuple[Setup, tuple[str, ...]]:
-    """Fewer tokens where all repeats are predicted to take longer than that; what was
-    given stays. The slowest file is the checkpoint itself."""
+    """Fewer tokens, and pieces of text where it is to be quick, if all repeats are predicted to
+    take longer than that with a ``share`` of the cores; what was given stays. The slowest file is
+    the checkpoint itself."""
     s, limit = setup.task.setting, QUICK_SECONDS if quick else TIMED_SECONDS
     try:
         values = predict(setup, Trial(PLAN, PLAN), {}).values
@@ -35,16 +42,21 @@ def shortened(
         return setup, ()
     if "prefill_seconds" not in values:
         return setup, ()
-    each = values["prefill_seconds"].value / s.prompt_tokens
-    step = values["decode_seconds"].value
+    each = values["prefill_seconds"].value / s.prompt_tokens / share
+    step = values["decode_seconds"].value / share
     p = _halved(s.prompt_tokens, each * s.repeats, limit) if prompt else s.prompt_tokens
     n = _halved(s.output_tokens, step * s.repeats, limit) if output else s.output_tokens
-    if (p, n) == (s.prompt_tokens, s.output_tokens):
+    k = s.kl_chunks
+    while quick and pieces and k > 1 and k * s.kl_context_tokens * each > limit:
+        k //= 2
+    if (p, n, k) == (s.prompt_tokens, s.output_tokens, s.kl_chunks):
         return setup, ()
-    changed = replace(s, prompt_tokens=p, output_tokens=n)
+    changed = replace(s, prompt_tokens=p, output_tokens=n, kl_chunks=k)
+    fewer = [f"{p} + {n} tokens, from {s.prompt_tokens} + {s.output_tokens}"]
+    fewer = fewer if (p, n) != (s.prompt_tokens, s.output_tokens) else []
+    fewer += [f"{k} of {s.kl_chunks} pieces of text"] if k != s.kl_chunks else []
     return replace(setup, task=replace(setup.task, setting=changed)), (
-        f"scaled down to {p} + {n} tokens: {s.prompt_tokens} + {s.output_tokens} would take longer "
-        f"than {limit:.0f} s here",
+        f"scaled down to {' and '.join(fewer)}: more would take longer than {limit:.0f} s here",
     )
 
 

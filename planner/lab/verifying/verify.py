@@ -13,6 +13,7 @@ from planner.base.typed import typed
 from planner.export.assignment import assignment_of
 from planner.export.plan_files import export_plan
 from planner.hardware.profile import DeviceProfile
+from planner.jobs.core_share import core_share
 from planner.jobs.workers import own_version
 from planner.lab.verifying.adapter import Adapter, Address
 from planner.lab.verifying.device import predicted_device, threads_of
@@ -60,6 +61,8 @@ from planner.quality.profile_file import profile_text
 from planner.quality.sensitivity.predict import sensitivities
 from planner.throughput.calibration import ANY_ENGINE
 
+LEAST_TAKEN = 0.05
+"""A share of the cores below which a quick run is not made shorter still."""
 PROFILE = "profile.json"
 TEXT = "Python's own language reference (pydoc_data.topics, PSF licence)"
 
@@ -178,7 +181,9 @@ def verify(
         for earlier_folder in learn_from
         for check in read_losses(Path(earlier_folder), spec.id, setup.basis)
     )
-    setup, more = shortened(setup, prompt_tokens is None, output_tokens is None, quick=quick)
+    share = core_share(s.threads) if quick and s.on_cpu else 1.0
+    free = (prompt_tokens is None, output_tokens is None, chunks is None)
+    setup, more = shortened(setup, *free, quick=quick, share=max(share, LEAST_TAKEN))
     return _finished(
         tool, setup, (*notes, *more), TEXT if text is None else Path(text).name, earlier, progress
     )
