@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from planner.api.fleet import fleet
     from planner.api.frontier import frontier
     from planner.api.learn import learn
+    from planner.api.make import make
     from planner.api.measure import measure
     from planner.api.memory import memory_use
     from planner.api.numerics import layer_error
@@ -77,6 +78,7 @@ _WHERE = {
     "frontier": "planner.api.frontier",
     "memory_use": "planner.api.memory",
     "learn": "planner.api.learn",
+    "make": "planner.api.make",
     "measure": "planner.api.measure",
     "profile": "planner.api.profile",
     "published_files": "planner.api.published_files",
@@ -146,6 +148,7 @@ __all__ = [
     "load_model",
     "load_scenario",
     "load_workload",
+    "make",
     "measure",
     "memory_use",
     "plan",

@@ -138,6 +138,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "make": (
         "plan make plan.json base.gguf -o mine.gguf --engine-dir llama.cpp/build",
         "plan make plan.json ./checkpoint -o mine.gguf --dry-run",
+        "plan make base.gguf rtx-4090 -o mine.gguf --imatrix imatrix.gguf",
     ),
     "verify": (
         "plan verify plan.json base.gguf --engine llama.cpp --engine-dir llama.cpp/build",

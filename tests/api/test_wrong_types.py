@@ -55,6 +55,7 @@ VALID: dict[str, dict[str, Any]] = {
     "fleet": {"source": "/none"},
     "replay": {**PAIR, **SMALL, "rate": 1.0, "count": 10},
     "learn": {"results": ["/none"]},
+    "make": {"plan": PLAN, "checkpoint": "/none", "output": "/none.gguf"},
     "engine": {"name": "ollama"},
     "engines": {"engine_dir": "/none"},
 }

@@ -231,7 +231,10 @@ VERIFY_FLAGS = set(
 --learn-from --profile --imatrix --hardware-dir --json --quiet --base --depths --quick""")
 )
 ENGINE_FLAGS = set(words("--engine-dir --json"))
-MAKE_FLAGS = set(words("--output --engine-dir --imatrix --model --dry-run --force --json --quiet"))
+MAKE_FLAGS = set(
+    words("""--output --engine-dir --python --imatrix --model --max-loss --file-bytes --dry-run
+--force --json --quiet""")
+)
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--hardware-dir", "--quiet"}
 

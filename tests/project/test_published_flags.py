@@ -116,6 +116,13 @@ def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: s
     assert named | {"output"} == set(keywords(command)) - {"progress", "notify"} | {"output"}
 
 
+def test_flags_of_make_are_the_arguments_of_the_api_and_limits_of_a_plan() -> None:
+    assert flags("make") == MAKE_FLAGS
+    named = {flag.removeprefix("--").replace("-", "_") for flag in MAKE_FLAGS}
+    keys = set(keywords("make")) - {"progress"}
+    assert named - {"json", "quiet", "output", "max_loss", "file_bytes"} == keys
+
+
 def test_flags_of_engine_are_the_arguments_of_the_api() -> None:
     assert flags("engine") == ENGINE_FLAGS
     assert set(keywords("engine")) == set(keywords("engines")) == {"engine_dir"}

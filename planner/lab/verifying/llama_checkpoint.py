@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
 from planner.base.errors import InputError, UnknownNameError
+from planner.lab.verifying.python_engines import python_of, versions_in
 from planner.lab.verifying.records import Task
 from planner.lookup import load_model
 from planner.models.gguf_header import GgufTensor, read_gguf
@@ -17,6 +20,9 @@ from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 
 CONVERT = "convert_hf_to_gguf.py"
+PYTHON_VARIABLE = "PLAN_PYTORCH_PYTHON"
+CONVERTER_NEEDS = ("torch", "transformers")
+"""What the converter imports that this package does not need."""
 _PLAIN = {"F32", "F16", "BF16"}
 _LAYER = re.compile(r"blk\.(\d+)\.")
 
@@ -112,7 +118,32 @@ def converter_of_programs(programs: Path, checkpoint: Path) -> Path:
     for folder in (programs, *list(programs.parents)[:3]):
         if (folder / CONVERT).is_file():
             return folder / CONVERT
+    on_path = shutil.which(CONVERT)
+    if on_path is not None:
+        return Path(on_path)
     raise InputError(
-        f"{checkpoint} is a folder, and {CONVERT} is not beside llama.cpp's programs",
+        f"{checkpoint} is a folder, and {CONVERT} is neither beside llama.cpp's programs nor on "
+        "PATH",
         hint=f"convert it with llama.cpp's {CONVERT}, in BF16, and give the GGUF file",
     )
+
+
+def conversion(
+    script: Path, checkpoint: Path, output: Path, python: str | os.PathLike[str] | None = None
+) -> list[str]:
+    """The command that makes the BF16 GGUF file ``output`` of a folder, by llama.cpp's ``script``
+    in a Python that has what it imports: the one named, else of PLAN_PYTORCH_PYTHON, else this one.
+
+    Raises:
+        InputError: that Python is not there, or lacks a package.
+    """
+    program = python_of(None if python is None else os.fspath(python), PYTHON_VARIABLE)
+    versions = versions_in(program, CONVERTER_NEEDS)
+    missing = [name for name in CONVERTER_NEEDS if name not in versions]
+    if missing:
+        raise InputError(
+            f"{script.name} needs {', '.join(missing)}, and {program} has none of that name",
+            hint="install llama.cpp's requirements/requirements-convert_hf_to_gguf.txt into an "
+            f"environment and name its Python: {PYTHON_VARIABLE}, for `plan make` also --python",
+        )
+    return [program, str(script), str(checkpoint), "--outtype", "bf16", "--outfile", str(output)]

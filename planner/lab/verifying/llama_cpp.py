@@ -6,7 +6,6 @@ Nothing of it is linked: its own programs are started, and their output is read.
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from planner.formats.kv import GGML_CACHE_TYPES
 from planner.jobs.core_share import LEAST_SHARE, core_share, least_disturbed
 from planner.lab.verifying import llama_programs
 from planner.lab.verifying.adapter import Address, Step
-from planner.lab.verifying.llama_checkpoint import check_model, converter
+from planner.lab.verifying.llama_checkpoint import check_model, conversion, converter
 from planner.lab.verifying.llama_files import log_of, written
 from planner.lab.verifying.llama_programs import PROGRAMS, output_of, programs_folder
 from planner.lab.verifying.make import quantise_words
@@ -190,15 +189,7 @@ def _convert(task: Task) -> StepResult:
     written(
         task,
         _base(task),
-        lambda part: [
-            sys.executable,
-            str(converter(task)),
-            str(task.checkpoint),
-            "--outtype",
-            "bf16",
-            "--outfile",
-            str(part),
-        ],
+        lambda part: conversion(converter(task), task.checkpoint, part),
         "converting the checkpoint",
         sum(f.stat().st_size for f in task.checkpoint.iterdir() if f.is_file()),
     )

@@ -10,20 +10,26 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from planner.base.atomic_files import draft
 from planner.base.errors import DataError, InputError
 from planner.base.records import record
+from planner.base.typed import typed
 from planner.export.llama_cpp import FILE
 from planner.export.plan_files import export_plan
-from planner.lab.verifying.llama_checkpoint import converter_of_programs, matrices_of, model_of_plan
+from planner.lab.verifying.llama_checkpoint import (
+    conversion,
+    converter_of_programs,
+    matrices_of,
+    model_of_plan,
+)
 from planner.lab.verifying.llama_programs import programs_folder
 from planner.lab.verifying.processes import run
 from planner.models.gguf_header import GgufTensor
 from planner.planning.plan.file import read_plan
+from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
 
 QUANTIZE = "llama-quantize"
@@ -51,12 +57,14 @@ class MadeFile:
     types: Mapping[str, int]
 
 
+@typed
 def make(
-    plan_file: str | os.PathLike[str],
+    plan: str | os.PathLike[str] | Plan,
     checkpoint: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
     engine_dir: str | os.PathLike[str] | None = None,
+    python: str | os.PathLike[str] | None = None,
     imatrix: str | os.PathLike[str] | None = None,
     model: str | None = None,
     dry_run: bool = False,
@@ -64,8 +72,20 @@ def make(
     progress: Callable[[str], None] | None = None,
 ) -> MadeFile:
     """Make the GGUF file ``output`` of a plan from ``checkpoint``: the model in BF16 or F16, a GGUF
-    file or a folder of safetensors. ``progress`` is told each command before it runs; ``dry_run``
-    runs none.
+    file or a folder of safetensors.
+
+    Args:
+        plan: a plan, or its file.
+        checkpoint: what llama-quantize starts from; a folder is converted first.
+        output: the file to make, ``NAME.gguf``.
+        engine_dir: the folder of llama.cpp's programs (default: PLAN_LLAMA_CPP, else the PATH).
+        python: the Python that converts a folder: it needs torch and transformers (default:
+            PLAN_PYTORCH_PYTHON, else this one).
+        imatrix: importance matrix, of llama-imatrix.
+        model: the plan's model, where it is not bundled and not the checkpoint.
+        dry_run: run nothing; the result has the commands.
+        force: write over a file that is there.
+        progress: called with each command before it runs.
 
     Raises:
         InputError: a file is missing or there already, llama.cpp is absent, or the checkpoint is of
@@ -75,27 +95,27 @@ def make(
     """
     target, base = Path(output), Path(checkpoint)
     _check_files(target, base, imatrix, force)
-    plan = read_plan(os.fspath(plan_file))
-    spec = model_of_plan(plan, model, base)
-    files = export_plan(plan, "llama.cpp", model=spec, engine=ANY_ENGINE).files
+    read = plan if isinstance(plan, Plan) else read_plan(os.fspath(plan))
+    spec = model_of_plan(read, model, base)
+    files = export_plan(read, "llama.cpp", model=spec, engine=ANY_ENGINE).files
     if SCRIPT not in files:
         raise InputError(
-            f"{os.fspath(plan_file)}: the plan keeps every weight as it is",
+            "the plan keeps every weight as it is",
             hint="there is nothing to make: serve the checkpoint or file itself",
         )
     folder = programs_folder(None if engine_dir is None else os.fspath(engine_dir), (QUANTIZE,))
     start, steps = base, []
     if base.is_dir():
         start = target.with_name(f".{target.stem}.bf16.gguf")
-        convert = [sys.executable, str(converter_of_programs(folder, base)), str(base)]
-        steps.append((start, [*convert, "--outtype", "bf16", "--outfile", str(start)]))
+        script = converter_of_programs(folder, base)
+        steps.append((start, conversion(script, base, start, python)))
     else:
         matrices_of(base, spec)
     part = target.with_name(f".{target.name}")
     words = quantise_words(files[SCRIPT], folder / QUANTIZE, start, part, imatrix)
     steps.append((part, words))
     lines = tuple(shlex.join(words) for _, words in steps)
-    planned = sum(unit.weight_bytes for unit in plan.units if unit.kv_layout is None)
+    planned = sum(unit.weight_bytes for unit in read.units if unit.kv_layout is None)
     if dry_run:
         return MadeFile(str(target), lines, None, None, planned, {})
     try:

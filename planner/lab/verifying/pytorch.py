@@ -12,6 +12,7 @@ from planner.base.errors import InputError
 from planner.base.records import record
 from planner.export import torchao
 from planner.lab.verifying.adapter import Address, Step
+from planner.lab.verifying.llama_checkpoint import PYTHON_VARIABLE
 from planner.lab.verifying.processes import EngineFailedError, run
 from planner.lab.verifying.python_engines import (
     BASE,
@@ -41,7 +42,7 @@ from planner.lab.verifying.python_trials import (
 from planner.lab.verifying.records import PLAN, InstalledEngine, Reading, StepResult, Task, Trial
 from planner.lab.verifying.writing import work_folder
 
-VARIABLE = "PLAN_PYTORCH_PYTHON"
+VARIABLE = PYTHON_VARIABLE
 CONFIGURATION, SCRIPT = "fqn_to_config.json", "quantise.py"
 _OLDEST = (2, 4)
 _RUNNER = "run_torch.py"

@@ -2,13 +2,17 @@
 
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
+from support.checkpoints import write_llama
 from support.small_gguf import small_gguf
 
 import planner
 from planner.base.errors import DataError, InputError
+from planner.cli.main import run
+from planner.lab.verifying import llama_checkpoint
 from planner.lab.verifying.make import make, quantise_words
 
 
@@ -117,3 +121,51 @@ def test_an_importance_matrix_is_passed_on() -> None:
     assert quantise_words(with_own, program, start, target, "mine") == words
     assert quantise_words(with_own, program, start, target, None)[2] == "old one"
     assert "--imatrix" not in quantise_words(script, program, start, target, None)
+
+
+def test_a_folder_is_converted_by_a_python_that_has_what_it_needs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_llama(tmp_path / "model")
+    plan = planner.estimate(
+        str(tmp_path / "model"), "rtx-4090", scheme="ggml-q8_0", engine="llama.cpp", context=1024
+    )
+    where = programs(tmp_path / "bin", "exit 3")
+    (where / "convert_hf_to_gguf.py").write_text("", encoding="utf-8")
+
+    def made(**more: str) -> tuple[str, ...]:
+        return planner.make(
+            plan,
+            tmp_path / "model",
+            tmp_path / "mine.gguf",
+            engine_dir=where,
+            dry_run=True,
+            **more,
+        ).commands
+
+    monkeypatch.setattr(llama_checkpoint, "versions_in", lambda python, names: {"torch": "2.11"})
+    monkeypatch.setenv("PLAN_PYTORCH_PYTHON", sys.executable)
+    with pytest.raises(InputError, match="needs transformers") as caught:
+        made()
+    assert "--python" in caught.value.hint
+    monkeypatch.setattr(
+        llama_checkpoint, "versions_in", lambda python, names: dict.fromkeys(names, "2.11")
+    )
+    monkeypatch.setenv("PLAN_PYTORCH_PYTHON", "/none")
+    convert, quantise = made(python=sys.executable)
+    assert convert.startswith(f"{sys.executable} {where}/convert_hf_to_gguf.py {tmp_path}/model")
+    assert convert.endswith(f"--outtype bf16 --outfile {tmp_path}/.mine.bf16.gguf")
+    assert f"{tmp_path}/.mine.bf16.gguf {tmp_path}/.mine.gguf" in quantise
+
+
+def test_a_checkpoint_and_a_device_are_planned_first(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = programs(tmp_path / "bin", "exit 3")
+    words = ["-o", str(tmp_path / "mine.gguf"), "--engine-dir", str(where), "--dry-run"]
+    base = str(folder / "base.gguf")
+    limits = ["--max-loss", "none", "--file-bytes", "120k"]
+    assert run(["make", base, "rtx-4090", *words, *limits, "--quiet"]) == 0
+    assert "llama-quantize --output-tensor-type" in capsys.readouterr().out
+    assert run(["make", str(folder / "plan.json"), base, *words, "--file-bytes", "1M"]) == 2
+    assert "--file-bytes: the plan's file is made already" in capsys.readouterr().err
