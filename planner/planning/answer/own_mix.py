@@ -9,7 +9,7 @@ from planner.base.units import format_seconds
 from planner.messages.message import Note, message
 from planner.planning.choose.selection import Selection
 from planner.planning.engines.mixes import engine_mixes
-from planner.planning.price.price import Priced, price
+from planner.planning.price.price import Priced, file_bytes_of, price
 from planner.planning.search.grid_search import SearchResult, solve_candidate
 from planner.planning.search.spaces import with_question
 from planner.planning.space.losses import saturated_loss
@@ -29,10 +29,12 @@ def own_mix_note(winner: SearchResult, priced: Priced, choice: Selection) -> tup
     mix = engine_mixes().get(quant)
     if mix is None or mix.engine != question.engine:
         return ()
+    size = file_bytes_of(model, priced)
     space = with_question(
         winner.space,
         objective="quality",
         memory_bytes=priced.fullest.total,
+        file_bytes=size,
         loss_scheme=None,
         loss_limit=None,
     )
@@ -58,6 +60,7 @@ def own_mix_note(winner: SearchResult, priced: Priced, choice: Selection) -> tup
         engine=question.engine,
         loss=_upwards(mine),
         batch=priced.batch,
+        file=str(size),
     )
     return (Note(OWN_MIX_KEY, value, made),)
 

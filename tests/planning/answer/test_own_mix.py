@@ -4,6 +4,7 @@ import re
 
 import planner
 from planner.planning.answer.own_mix import OWN_MIX_KEY, WORTH_LESS
+from planner.planning.files.sizes import gguf_bytes
 from planner.planning.plan.record import Plan
 
 
@@ -21,6 +22,11 @@ def test_a_file_of_four_bits_is_bettered_at_its_size() -> None:
     assert numbers is not None
     own, published = (float(number) for number in numbers.groups())
     assert own < published * (1 - WORTH_LESS)
+    made = next(str(note.reason) for note in plan.assumptions if note.key == OWN_MIX_KEY)
+    limit = re.search(r"--file-bytes (\d+) ", made)
+    assert limit is not None
+    mixture = plan.recommendation.checkpoint.partition(":")[2]
+    assert int(limit[1]) == gguf_bytes(planner.load_model("qwen3-4b-2507"), mixture)
 
 
 def test_plans_that_take_no_published_file_say_nothing_of_it() -> None:
