@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
 
 PLAN_FILE, REPORT = "plan.json", "report.html"
+CHECKPOINT = "CHECKPOINT"
+"""Stands for what a start script is given: the checkpoint that the steps of the README make."""
 
 
 def check_folder(out: str | None, *, force: bool) -> None:
@@ -64,7 +67,13 @@ def write_plan_folder(plan: Plan, given: Mapping[str, Any], report_text: str) ->
     files = {PLAN_FILE: text, **files, REPORT: report_text}
     write_folder(Path(given["out"]), files, force=given["force"])
     if not given["quiet"]:
-        for line in _written(given["out"], files, absent, pooled=plan.deployment is not None):
+        for line in _written(
+            given["out"],
+            files,
+            absent,
+            _checkpoint(given, files),
+            pooled=plan.deployment is not None,
+        ):
             click.echo(line, err=True)
 
 
@@ -81,15 +90,28 @@ def _engine_files(plan: Plan, given: Mapping[str, Any]) -> tuple[dict[str, str],
     return export.files, ""
 
 
-def _written(out: str, files: Iterable[str], absent: str, *, pooled: bool) -> list[str]:
+def _checkpoint(given: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    """What the start script is given: the file that the plan was made for, where it is served as
+    it is, else a word for the one that is to be made."""
+    model = str(given["model"])
+    is_served = model.lower().endswith(".gguf") and "quantise.sh" not in files
+    return shlex.quote(model) if is_served else CHECKPOINT
+
+
+def _written(
+    out: str, texts: Mapping[str, str], absent: str, checkpoint: str, *, pooled: bool
+) -> list[str]:
+    from planner.export.serve_script import takes_checkpoint
     from planner.report.columns import wrapped
 
-    names = list(files)
+    names = list(texts)
     lines = wrapped(spoken(say("wrote_into", names=", ".join(names), folder=out)), "  ")
     scripts = [name for name in names if name.startswith("serve-")]
     if absent:
         lines += wrapped(spoken(say("no_engine_files", why=absent)), "  ")
     elif scripts:
         said = "start_pools_with" if pooled else "start_with"
-        lines += wrapped(spoken(say(said, script=os.path.join(out, scripts[0]))), "  ")
+        needs = takes_checkpoint(texts[scripts[0]])
+        start = os.path.join(out, scripts[0]) + (f" {checkpoint}" if needs else "")
+        lines += wrapped(spoken(say(said, script=start)), "  ")
     return lines

@@ -14,7 +14,7 @@ from planner.export.lint import CONSUMERS, EngineFinding, lint
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import imported_assignment
 from planner.export.readme import bundle
-from planner.export.released_kinds import OUTSIDE
+from planner.export.released_kinds import OUTSIDE, released_as
 from planner.export.serve_line import weights_of
 from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
@@ -164,7 +164,13 @@ def _read_again(target: str, exported: Exported, assignment: ModuleAssignment) -
         if key[0] not in caches and not same(planned.get(key), scheme)
     ]
     ours, theirs = assignment.released_kinds(), again.released_kinds()
-    differing += [key for key in {**ours, **theirs} if not same(ours.get(key), theirs.get(key))]
+    stored = released_as(spec)  # what a list of all types names although the plan keeps it
+    differing += [
+        key
+        for key in {**ours, **theirs}
+        if not same(ours.get(key), theirs.get(key))
+        and (key in ours or theirs.get(key) not in stored.get(key, ()))
+    ]
     if differing:
         kind, layer = differing[0]
         where = f" of layer {layer}" if layer != OUTSIDE else ""

@@ -14,17 +14,23 @@ from planner.export.nodes import NODE, NodeCommand
 from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan
 from planner.export.trtllm import OPTIONS
 
+_NEEDED = "?checkpoint"
 _ADDRESS = re.compile(NODE + r"(\d+)")
 
 
 def script(words: Sequence[str], nodes: Sequence[NodeCommand], weights: WeightsOfPlan) -> str:
     """The script of ``words``, or of what each of ``nodes`` runs."""
     made = weights.made in ("new", "given") or weights.place in (GGUF, MODEL)
-    first = "?checkpoint" if made else f"-{shlex.quote(weights.place)}"
+    first = _NEEDED if made else f"-{shlex.quote(weights.place)}"
     head = f"#!/bin/sh\nset -eu\ncheckpoint=${{1:{first}}}\n"
     if not nodes:
         return f"{head}exec {_line(words, weights)}\n"
     return head + _for_nodes(nodes, weights)
+
+
+def takes_checkpoint(text: str) -> bool:
+    """Whether a script of :func:`script` does not start without its first argument."""
+    return f"checkpoint=${{1:{_NEEDED}}}" in text
 
 
 def _for_nodes(nodes: Sequence[NodeCommand], weights: WeightsOfPlan) -> str:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.small_gguf import small_gguf
 
 import planner
 from planner.cli.main import run
@@ -90,3 +91,18 @@ def test_no_plan_leaves_no_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(["llama-3.1-405b", "rtx-4090", "--devices", "1", "--out", str(out)]) == 1
     assert not out.exists()
+
+
+def test_the_line_that_starts_it_names_what_the_script_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "small.gguf"
+    base.write_bytes(small_gguf())
+    question = [str(base), "rtx-4090", "--engine", "llama.cpp", "--context", "512"]
+    assert run([*question, "--out", str(tmp_path / "out")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    script = tmp_path / "out" / "serve-llama.cpp.sh"
+    assert "${1:?checkpoint}" in script.read_text(encoding="utf-8")
+    served = not (tmp_path / "out" / "quantise.sh").exists()
+    given = str(base) if served else "CHECKPOINT"
+    assert f"{script} {given}" in said

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import fsum
 
 from planner.base.units import format_layers
+from planner.formats.ggml_types import PREFIX
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.messages.message import message
 from planner.placement.layout import stage_of_layer
@@ -82,7 +83,9 @@ def scheme_of(
         return model.choices[choice], None, None
     if role == "released":
         module = model.released[row]
-        name = released_scheme(model, module) if module.kind == "indexer" else module.dtype
+        blocks = (module.scheme or "").startswith(PREFIX)  # of ggml: what it is stored in
+        own = released_scheme(model, module) if module.kind == "indexer" or blocks else ""
+        name = own or module.dtype
         return name, module.dtype, "bf16"
     record = scheme_by_id(model.choices[choice])
     return record.id, record.weight.element, record.activation.element

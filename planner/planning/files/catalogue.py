@@ -34,6 +34,9 @@ Basis = Literal["stated", "computed", "rounded", ""]
 STATED: Basis = "stated"
 COMPUTED: Basis = "computed"
 ROUNDED: Basis = "rounded"
+HUB = "https://huggingface.co"
+"""How LM Studio's `lms get` is told that a repository is of the hub: ORG/NAME alone is one of its
+own (lmstudio-ai/lms 07b7252, src/subcommands/get.ts)."""
 SAME_GIB = 0.06
 """By how much a counted size may differ from one that is stated to 0.1 GiB and be the same file."""
 SAME_SHARE = 0.005
@@ -75,12 +78,12 @@ class PublishedFile:
             return {
                 "llama.cpp": f"llama-server -hf {self.place}",
                 "ollama": f"ollama run hf.co/{self.place}",
-                "LM Studio": f"lms get {self.repository}@{self.quant.lower()}",
+                "LM Studio": f"lms get {HUB}/{self.repository}@{self.quant.lower()}",
             }
         if self.container == MLX:
             return {
                 "mlx": f"mlx_lm.generate --model {self.repository}",
-                "LM Studio": f"lms get {self.repository}",
+                "LM Studio": f"lms get {HUB}/{self.repository}",
             }
         return {}
 

@@ -93,7 +93,7 @@ def test_what_fetches_a_file() -> None:
     assert files["unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL"].commands == {
         "llama.cpp": "llama-server -hf unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL",
         "ollama": "ollama run hf.co/unsloth/Qwen3-8B-GGUF:UD-Q4_K_XL",
-        "LM Studio": "lms get unsloth/Qwen3-8B-GGUF@ud-q4_k_xl",
+        "LM Studio": "lms get https://huggingface.co/unsloth/Qwen3-8B-GGUF@ud-q4_k_xl",
     }
     mlx = files["mlx-community/Qwen3-8B-4bit"]
     assert mlx.commands["mlx"] == "mlx_lm.generate --model mlx-community/Qwen3-8B-4bit"
