@@ -97,7 +97,7 @@ def kernels_of(gemm: Gemm, engine: Launches | None) -> int:
 def matrices_of(
     module: Module, gemm: Gemm, tokens: NDArray[np.float64], *, one_kernel_gate: bool
 ) -> NDArray[np.float64]:
-    """Matrices of a product that are kernels of their own, for steps of ``tokens``."""
+    """Matrices of a product that are kernels of their own, for steps of ``tokens`` [C]."""
     alone = one_kernel_gate and module.kind.endswith(GATE_UP)
     return np.where((tokens <= 1.0) & alone, 1.0, float(len(gemm.members)))
 
