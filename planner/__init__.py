@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from planner.api.experts import experts
     from planner.api.explain import explain
     from planner.api.export import export_plan, import_plan
+    from planner.api.fit import fit
     from planner.api.fleet import fleet
     from planner.api.frontier import frontier
     from planner.api.learn import learn
@@ -74,6 +75,7 @@ _WHERE = {
     "claims": "planner.api.claims",
     "compare": "planner.api.compare",
     "diff": "planner.api.diff",
+    "fit": "planner.api.fit",
     "fleet": "planner.api.fleet",
     "frontier": "planner.api.frontier",
     "memory_use": "planner.api.memory",
@@ -138,6 +140,7 @@ __all__ = [
     "experts",
     "explain",
     "export_plan",
+    "fit",
     "fleet",
     "frontier",
     "import_plan",

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "measure": "measure",
     "verify": "verify",
     "capacity": "capacity",
+    "fit": "fit",
     "fleet": "fleet",
     "replay": "replay",
     "engine": "engine",

@@ -7,6 +7,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         "Decide",
         {
             "plan": "what to serve MODEL with on DEVICE (the default command)",
+            "fit": "models and published files that suit this machine, or DEVICE",
             "estimate": "memory, speed and loss of one scheme or plan file",
             "compare": "formats, devices and models side by side",
             "capacity": "devices for a request rate within percentile limits",
@@ -82,6 +83,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "plan estimate llama-3.1-70b h100-sxm --scheme int8-w8a8 --devices 4",
         "plan estimate --plan plan.json",
     ),
+    "fit": ("plan fit", "plan fit rtx-4090 --use coding"),
     "compare": (
         "plan compare deepseek-v3 h100-sxm,h200-sxm,b200-sxm",
         "plan compare llama-3.1-8b,qwen3-8b l40s --price 1.9 --csv table.csv",

@@ -58,6 +58,7 @@ VALID: dict[str, dict[str, Any]] = {
     "make": {"plan": PLAN, "checkpoint": "/none", "output": "/none.gguf"},
     "engine": {"name": "ollama"},
     "engines": {"engine_dir": "/none"},
+    "fit": {"device": DEVICE, "count": 1},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(planner, name)

@@ -124,13 +124,13 @@ train experts numerics
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
 report sweep serve sensitivity completion compare measure verify capacity learn replay
-fleet list lab help engines files workloads make engine
+fleet list lab help engines files workloads make engine fit
 """)
 
 PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
-capacity claims compare diff estimate experts explain export_plan fleet frontier import_plan
+capacity claims compare diff estimate experts explain export_plan fit fleet frontier import_plan
 inventory layer_error learn load_device load_model load_scenario load_workload measure
 memory_use plan plot profile
 read_plan sensitivity serve sweep train validate verify what_if

@@ -30,6 +30,7 @@ VIEWS = {
     "Inventory": ("planner.report.view.inventory", "inventory_view"),
     "MemoryAnswer": ("planner.report.view.memory", "memory_view"),
     "Frontier": ("planner.report.view.frontier", "frontier_view"),
+    "Fitting": ("planner.report.view.fit", "fit_view"),
     "Learning": ("planner.report.view.learn", "learn_view"),
     "Verification": ("planner.report.view.verify", "verify_view"),
     "LayerNumerics": ("planner.report.view.numerics", "numerics_view"),

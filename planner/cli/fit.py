@@ -1,0 +1,32 @@
+"""``plan fit``: models and published files that suit a machine."""
+
+from __future__ import annotations
+
+import click
+
+from planner.cli.answers import print_answer
+from planner.cli.types import INTEGER, options
+
+
+@click.command("fit")
+@click.argument("device", required=False, default="host", metavar="[DEVICE]")
+@click.option(
+    "--use", metavar="USE", default="chat", help="chat | coding | long | reasoning | edge."
+)
+@click.option("--top", "count", type=INTEGER, default=10, help="How many files (default: 10).")
+@options("json")
+def fit_command(device: str, use: str, count: int, as_json: bool) -> None:
+    """Models and published files that suit DEVICE, the best first.
+
+    DEVICE is a name, a profile or `host` (default), this machine. Each model is shown with the file
+    that loses least of those that fit and decode quickly enough for the use.
+    """
+    import planner
+
+    answer = planner.fit(device, use=use, count=count)
+    if as_json:
+        from planner.cli.files import print_json
+
+        print_json(answer.to_dict())
+        return
+    print_answer(answer)

@@ -1,0 +1,1 @@
+"""Models and published files that suit a machine, ranked."""
