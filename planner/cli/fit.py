@@ -11,11 +11,15 @@ from planner.cli.types import INTEGER, options
 @click.command("fit")
 @click.argument("device", required=False, default="host", metavar="[DEVICE]")
 @click.option(
-    "--use", metavar="USE", default="chat", help="chat | coding | long | reasoning | edge."
+    "--use",
+    metavar="USE",
+    default="chat",
+    help="chat (default) | coding | long | reasoning | edge.",
 )
+@click.option("--engine", help="llama.cpp | mlx | vllm (default: all that run on DEVICE).")
 @click.option("--top", "count", type=INTEGER, default=10, help="How many files (default: 10).")
 @options("json")
-def fit_command(device: str, use: str, count: int, as_json: bool) -> None:
+def fit_command(device: str, use: str, engine: str | None, count: int, as_json: bool) -> None:
     """Models and published files that suit DEVICE, the best first.
 
     DEVICE is a name, a profile or `host` (default), this machine. Each model is shown with the file
@@ -23,7 +27,7 @@ def fit_command(device: str, use: str, count: int, as_json: bool) -> None:
     """
     import planner
 
-    answer = planner.fit(device, use=use, count=count)
+    answer = planner.fit(device, use=use, engine=engine, count=count)
     if as_json:
         from planner.cli.files import print_json
 

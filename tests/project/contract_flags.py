@@ -86,6 +86,7 @@ OTHER_FLAGS = {
     *words("--expand --rate --percentile --router --max-devices"),
     "--simulate",
 }
+FIT_FLAGS = {"--use", "--engine", "--top", "--json"}
 TRAIN_FLAGS = {
     "--json",
     "--quiet",

@@ -18,6 +18,7 @@ from tests.project.contract_flags import (
     EXPERTS_FLAGS,
     EXPLAIN_FLAGS,
     EXPORT_FLAGS,
+    FIT_FLAGS,
     FLEET_FLAGS,
     FORMATS_FLAGS,
     FRONTIER_FLAGS,
@@ -171,6 +172,13 @@ def test_flags_of_fleet_are_the_arguments_of_the_api() -> None:
     assert named - NOT_IN_THE_API == set(keywords("fleet")) - {"progress"}
 
 
+def test_flags_of_fit_are_the_arguments_of_the_api() -> None:
+    assert flags("fit") == FIT_FLAGS
+    other = {"top": "count"}
+    named = {f.removeprefix("--") for f in FIT_FLAGS} - NOT_IN_THE_API
+    assert {other.get(name, name) for name in named} == set(keywords("fit")) - {"device"}
+
+
 def test_flags_of_compare_are_the_arguments_of_the_api() -> None:
     assert flags("compare") == COMPARE_FLAGS
     named = {f.removeprefix("--").replace("-", "_") for f in COMPARE_FLAGS - {"--csv", "--all"}}
@@ -219,6 +227,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                 *FORMATS_FLAGS,
                 *DIFF_FLAGS,
                 *FRONTIER_FLAGS,
+                *FIT_FLAGS,
                 *SENSITIVITY_FLAGS,
                 *EXPORT_FLAGS,
                 *ENGINE_FLAGS,

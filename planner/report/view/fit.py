@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 from planner.base.units import GIB
-from planner.planning.fit.ranked import ENGINE, Fitting, FittingFile
-from planner.planning.fit.rating import POINTS_PER_NAT
+from planner.planning.fit.ranked import Fitting, FittingFile
+from planner.planning.fit.rating import POINTS_PER_NAT, usual_gap
 from planner.planning.plan.record import Estimate
 from planner.report.view.record import Code, Fact, Section, Table, View
 from planner.report.view.verb_words import verb_phrases
 
 VERB = "fit"
-MARKS = {"stated": "", "computed": "=", "rounded": "~", "": ""}
+MARKS = {"stated": "", "computed": "=", "rounded": "~", "weights": "≈"}
 UNRATED = "-"
+COLUMNS = ("file", "gib", "room", "decode", "prefill", "loss", "score")
+_SUFFIX = re.compile(r"-(?:Instruct|it|chat)(?=-|$)", re.IGNORECASE)
+"""What nearly every name has, and the commands below show."""
 
 
 def fit_view(answer: Fitting, lang: str) -> View:
-    """The files that suit, a line each, and what fetches the best."""
+    """The files that suit, a row each, and what fetches and runs each."""
     t = verb_phrases(VERB, lang)
     use = answer.use
     assumed = Fact(
@@ -26,12 +32,12 @@ def fit_view(answer: Fitting, lang: str) -> View:
             osl=f"{use.osl:,}",
             context=f"{use.context:,}",
             least=f"{use.tokens_per_second:g}",
+            engines=", ".join(answer.engines),
         ),
     )
-    rule = Fact(t("fit.rule_label"), t("fit.rule", points=f"{POINTS_PER_NAT:.0f}"))
     if not answer.files:
         title = t("fit.nothing", device=answer.device, use=use.name, models=answer.models)
-        return View(title, (assumed,))
+        return View(title, (assumed, Fact(t("fit.try_label"), t("fit.try"))))
     title = t(
         "fit.title",
         n=len(answer.files),
@@ -40,34 +46,43 @@ def fit_view(answer: Fitting, lang: str) -> View:
         tried=answer.tried,
         models=answer.models,
     )
-    heads = tuple(
-        t(f"fit.{name}")
-        for name in ("file", "gib", "room", "decode", "prefill", "loss", "score", "evidence")
+    rule = Fact(t("fit.rule_label"), t("fit.rule", points=f"{POINTS_PER_NAT:.0f}"))
+    levels = Counter(file.evidence for file in answer.files)
+    evidence = Fact(
+        t("fit.evidence_label"),
+        t(
+            "fit.evidence",
+            measured=levels["measured"],
+            related=levels["related"],
+            none=len(answer.files) - levels["measured"] - levels["related"],
+        ),
     )
-    table = Table(heads, tuple(_row(f, use.category) for f in answer.files), (0,), (t("fit.note"),))
-    best = answer.files[0].file.commands[ENGINE]
+    heads = tuple(t(f"fit.{name}") for name in COLUMNS)
+    notes = [t("fit.note")]
+    if any(file.score is not None and file.score.raised_by for file in answer.files):
+        notes.append(t("fit.raised", points=f"{usual_gap(use.category):+.0f}"))
+    table = Table(heads, tuple(map(_row, answer.files)), (0,), tuple(notes))
+    commands = Code(tuple(f"  {file.command}" for file in answer.files))
     return View(
         title,
-        (rule, assumed),
-        (Section("", (table,)), Section(t("fit.run"), (Code((f"  {best}",)),))),
+        (rule, evidence, assumed),
+        (Section("", (table,)), Section(t("fit.run"), (commands,))),
     )
 
 
-def _row(found: FittingFile, category: str) -> tuple[str, ...]:
-    file = found.file
-    size = "" if file.bytes is None else f"{MARKS[file.basis]}{file.bytes / GIB:.1f}"
-    score = UNRATED if found.rating is None else f"{found.rating:.0f}"
-    if found.score is not None and found.score.category != category:
+def _row(fitting: FittingFile) -> tuple[str, ...]:
+    score = UNRATED if fitting.rating is None else f"{fitting.rating:.0f}"
+    if fitting.score is not None and fitting.score.raised_by:
         score += "*"
+    name = _SUFFIX.sub("", fitting.release.rpartition("/")[2])
     return (
-        file.place,
-        size,
-        f"{found.context_max // 1024}k",
-        _span(found.decode),
-        f"{found.prefill.value:.0f}",
-        f"{found.loss:.3f}",
+        f"{name} {fitting.file.quant}",
+        f"{MARKS[fitting.basis]}{fitting.bytes / GIB:.1f}",
+        f"{fitting.context_max // 1024}k",
+        _span(fitting.decode),
+        f"{fitting.prefill.value:,.0f}",
+        f"{fitting.loss:.3f}",
         score,
-        found.evidence,
     )
 
 
