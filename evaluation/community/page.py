@@ -1,11 +1,10 @@
-"""The page docs/evidence/community.md."""
+"""What ``python -m evaluation.community`` prints; docs/guide/compare.md has its sums."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from evaluation.community.rows import KINDS, BothRules, median_percent
-from evaluation.pages import moved
 
 _HEAD = """# Decode on people's machines, by llmfit's rule and by ours
 
@@ -13,7 +12,7 @@ _HEAD = """# Decode on people's machines, by llmfit's rule and by ours
 memory bandwidth: GB/s ÷ GB of weights that a token reads × 0.55, with terms for experts. Rows are
 its community's (self-reported, one user), as `plan lab validate` reads them; both rules predict
 the same ones. Nothing of either was fitted to them here; llmfit's terms for experts were, by its
-source, calibrated on an RX 6900 XT. Made by `python -m evaluation.community DIR --write`.
+source, calibrated on an RX 6900 XT.
 """
 
 
@@ -57,7 +56,9 @@ def community_page(pairs: Sequence[BothRules], reasons: Mapping[str, int]) -> st
             "",
             *by_device,
             "",
-            moved("community-rows", "Every row", every),
+            "## Every row",
+            "",
+            *every,
             "",
         ]
     )
