@@ -1,5 +1,5 @@
-"""``python -m evaluation.community DIR``: the median error of decode by llmfit's rule and by ours on
-the rows of DIR/e2e_community.csv, by kind of machine and by device, and every row."""
+"""``python -m evaluation.community DIR``: the median error of decode by llmfit's rule and by ours
+on the rows of DIR/e2e_community.csv, by kind of machine and by device, and every row."""
 
 from __future__ import annotations
 
