@@ -41,9 +41,9 @@ def fit(
     usable = engines_for(profile)
     engines = usable if engine is None else tuple(name for name in usable if name == engine)
     if not engines:
-        what = "no engine whose files are known" if engine is None else engine
+        none = f"no engine whose files are known runs on {profile.id}"
         raise InputError(
-            f"{what} runs on {profile.id}",
+            none if engine is None else f"{engine} does not run on {profile.id}",
             hint="engine=" + " or ".join(usable) if usable else "plan list engines",
         )
     return fitting_files(profile, wanted, count, engines)

@@ -115,7 +115,7 @@ def test_what_is_refused() -> None:
         planner.fit(DEVICE, count=0)
     with pytest.raises(UnknownNameError):
         planner.fit(DEVICE, engine="ollama")
-    with pytest.raises(InputError, match="mlx runs on rtx-4090") as refused:
+    with pytest.raises(InputError, match="mlx does not run on rtx-4090") as refused:
         planner.fit(DEVICE, engine="mlx")
     assert refused.value.hint == "engine=llama.cpp or vllm"
 
