@@ -22,7 +22,7 @@ NOT_FOR_PLANNING = {
     "planner.quality.sensitivity.alpha_table",
     "planner.quality.sensitivity.measured_names",
 }
-MOST_MODULES = 461
+MOST_MODULES = 463
 """Modules of this package that a plan may import: each costs about 0.3 ms, records included.
 Thirteen of them are what losses rest on and mean: measured models, published accuracies, words;
 five are what an engine is at a version: its versions, classes, variables, code that releases carry,
@@ -34,7 +34,8 @@ Four are names that people type and the pages of --help, one the language of an 
 files keep messages, one a device with its number,
 one what a device-hour costs, one what a plan file says of requests that come by themselves, three
 files that others publish: names, sizes, how they are fetched, one what one request
-alone sees, one a file beside the one taken."""
+alone sees, one a file beside the one taken, one the bytes of a file of weights, one what launches
+of llama.cpp and MLX take."""
 _SCRIPT = """
 import json, sys
 from planner.cli import main
