@@ -11,10 +11,11 @@ from pathlib import Path
 
 from planner.base.markdown_text import escape
 from planner.base.units import format_layers
-from planner.export import deployment
+from planner.export import deployment, llama_cpp
 from planner.export.assignment import ModuleAssignment
 from planner.export.default_target import RELEASED
 from planner.export.environment import variables
+from planner.export.home_programs import MODELFILE, lm_studio, modelfile
 from planner.export.launch import SERVERS, command
 from planner.export.lint import EngineFinding
 from planner.export.serve_line import GGUF, WeightsOfPlan, on_nodes, weights_of, words_at
@@ -49,7 +50,7 @@ def bundle(
         **exported.files,
         deployment.FILE: deployment.deployment_text(plan, assignment, exported, made),
     }
-    ready, parts = "", []
+    ready, at_home, parts = "", "", []
     for finding in findings:
         name = finding.engine.name
         weights = exported_weights(target, plan, finding.engine, device, assignment.spec)
@@ -58,6 +59,9 @@ def bundle(
         nodes, apart = on_nodes(plan, finding.engine, device, words)
         if finding.status != "no" and name in SERVERS:
             files[f"serve-{name}.sh"] = script(words, nodes, weights)
+            if name == llama_cpp.TARGET and not nodes:
+                files[MODELFILE] = modelfile(plan, weights)
+                at_home = home_part(lm_studio(plan, weights))
             if name == "tensorrt-llm":
                 files[OPTIONS] = options_text(plan, finding.engine, device)
         if name not in SERVERS and (target == RELEASED or not exported.files):
@@ -74,6 +78,7 @@ def bundle(
         if weights.made == "ready":
             ready = ready or weights.place
     parts[:0] = [_head(target, plan, assignment), _weights(target, exported, ready)]
+    parts.append(at_home)
     parts.append(_list("What the configuration cannot say", exported.notes))
     files["README.md"] = "\n\n".join(part for part in parts if part) + "\n"
     return files
@@ -115,6 +120,12 @@ def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
         for (kind, scheme), layers in rows.items()
     ]
     return "\n".join(lines)
+
+
+def home_part(lines: Sequence[str]) -> str:
+    """The section on Ollama and LM Studio."""
+    text = "\n".join(("ollama create NAME -f Modelfile", "ollama run NAME", "", *lines))
+    return f"## Ollama, LM Studio\n\n```sh\n{text}\n```"
 
 
 def _weights(target: str, exported: Exported, ready: str) -> str:
