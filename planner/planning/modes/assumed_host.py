@@ -46,7 +46,9 @@ def on_assumed_host(inputs: QuestionInput, decision: PlanDecision | None) -> Pla
     helps."""
     if not _left_open(inputs) or not _too_small(inputs, decision):
         return None
-    found = [_files_beside(replace(inputs, engine=ENGINE, assumed_host=h)) for h in assumed_hosts()]
+    found = [
+        _files_on_host(replace(inputs, engine=ENGINE, assumed_host=h)) for h in assumed_hosts()
+    ]
     given = inputs.given_values.tpot_seconds is not None
     for pace in (None,) if given else PACES:
         for files in found:
@@ -90,7 +92,7 @@ def _undamaged(inputs: QuestionInput) -> float:
     return math.inf if inputs.max_loss is not None else damaging_from()
 
 
-def _files_beside(inputs: QuestionInput) -> list[HostedFile]:
+def _files_on_host(inputs: QuestionInput) -> list[HostedFile]:
     """The files that exist, undamaged and fitting beside an assumed host."""
     try:
         return hosted_files(inputs.questions(), _undamaged(inputs))

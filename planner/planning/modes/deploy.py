@@ -143,7 +143,7 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
         return best_in_pools(inputs, flags, questions), None
     _check_link(flags, questions[0])
     decision = decide(questions, exact=inputs.exact)
-    hosted = beside_a_desktop(inputs, decision)
+    hosted = plan_with_desktop(inputs, decision)
     if hosted is not None:
         return hosted, None
     if decision is None:
@@ -169,7 +169,7 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
     return plan, None if in_pools(plan) else choice
 
 
-def beside_a_desktop(inputs: QuestionInput, decision: PlanDecision | None) -> Plan | None:
+def plan_with_desktop(inputs: QuestionInput, decision: PlanDecision | None) -> Plan | None:
     """The plan of a card at home that is too small, beside an assumed desktop; None for others."""
     if not one_by_default(inputs.subject[1]):
         return None
