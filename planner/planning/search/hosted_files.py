@@ -55,7 +55,7 @@ def hosted_file_spaces(
 @cached_record
 class HostedFile:
     """Weights that exist, as released or in a mixture (``name``), with a cache (``kv``), beside a
-    host: the candidates with the least in its memory."""
+    host: ``space`` has the least in its memory."""
 
     name: str
     kv: str
