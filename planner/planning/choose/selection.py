@@ -118,15 +118,19 @@ def choose(
     *,
     exact: bool = False,
     elsewhere: Sequence[Question] = (),
+    splits: Sequence[Question] = (),
 ) -> Selection:
     """The plan to take of all rivals of ``best``, the optimum over ``spaces``, and of what is
     conventional on the engines of the questions ``elsewhere``; ``exact``: the optimum, without
-    regard to how sure the numbers are."""
+    regard to how sure the numbers are. ``splits`` are the questions of other shares in the memory
+    of a host, in which weights that exist may lie."""
     allowed = allowed_loss(best)
+    files = () if exact else _hosted_files(best, splits, allowed)
+    wide = (*spaces, *files)
     mine = [
-        *practised_rivals(spaces, elsewhere, allowed),
-        *release_rivals(spaces, allowed),
-        *rivals(spaces, best, allowed=allowed),
+        *practised_rivals(wide, elsewhere, allowed),
+        *release_rivals(wide, allowed),
+        *rivals(spaces, best, allowed=allowed, files=files),
     ]
     options = tuple(option for rival in mine if (option := in_the_loop(rival)) is not None)
     options, best = best_in_the_loop(options, best)
@@ -172,6 +176,16 @@ def choose(
         if any(option.rival.recipe is not None for option in options)
         else excluded_recipe(spaces, elsewhere, allowed),
     )
+
+
+def _hosted_files(
+    best: SearchResult, splits: Sequence[Question], allowed: float | None
+) -> tuple[Space, ...]:
+    if best.space.model.question.offload is None:
+        return ()
+    from planner.planning.search.hosted_files import hosted_file_spaces
+
+    return hosted_file_spaces(best, splits, allowed)
 
 
 def _least_lossy_option(

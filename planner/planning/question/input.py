@@ -53,6 +53,7 @@ from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
     from planner.models.imatrix import ImportanceMatrix
+    from planner.planning.question.assumed_hosts import AssumedHost
     from planner.quality.profile import Profile
 
 
@@ -75,13 +76,15 @@ class QuestionInput(
     """The parameters of a question, as the signatures of all verbs have them.
 
     A verb takes some of them, with the same types; what it does not take keeps its default here.
-    ``corrections`` hold in place of those that were learned, under ``no_learned``.
+    ``corrections`` hold in place of those that were learned, under ``no_learned``;
+    ``assumed_host`` is beside the device where no host is named.
     """
 
     scheme: str | None = None
     plan: Plan | None = None
     speculation: str | ModelSpec | Speculation | None = None
     corrections: tuple[Correction, ...] = ()
+    assumed_host: AssumedHost | None = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], *, own: Iterable[str] = ()) -> QuestionInput:
@@ -110,7 +113,7 @@ class QuestionInput(
         Raises:
             InputError: a list of names that is a single text.
         """
-        mine = {f.name for f in fields(self)}
+        mine, host = {f.name for f in fields(self)}, self.host or self.assumed_host
         values = {f.name: getattr(self, f.name) for f in fields(GivenValues) if f.name in mine}
         return GivenValues(
             **values
@@ -119,7 +122,7 @@ class QuestionInput(
                 "workload": self.loaded_workload,
                 "objective": given_or_none(self.objective),
                 "kv": given_or_none(self.kv),
-                "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
+                "host": host if host is None or isinstance(host, str) else host.id,
                 "schemes": self._wanted_schemes,
                 "new_weights": self.new_weights or ("no" if self.release is not None else None),
                 "drop_policies": names_of_list("drop_policies", self.drop_policies),
@@ -301,6 +304,7 @@ class QuestionInput(
                 load_device(host, hardware_dir=self.hardware_dir),
                 given_values.host_sockets,
                 given_values.host_memory_bytes,
+                self.assumed_host,
             ),
         )
 
@@ -356,7 +360,8 @@ class QuestionInput(
     def questions(self, given_values: GivenValues | None = None) -> tuple[Question, ...]:
         """The questions whose best answer is the plan, with a note of what was asked."""
         given_values = given_values if given_values is not None else self.given_values
-        note = given_values_note(given_values.with_scenario(self.loaded_scenario))
+        told = given_values.with_scenario(self.loaded_scenario)
+        note = given_values_note(replace(told, host=None) if self.assumed_host else told)
         return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(given_values))
 
 

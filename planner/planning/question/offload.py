@@ -30,6 +30,7 @@ from planner.throughput.kernels import refusal
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
+    from planner.planning.question.assumed_hosts import AssumedHost
     from planner.planning.question.question import Question
 
 KEY = "host"
@@ -39,11 +40,13 @@ MOST_RESIDENT = 16
 
 @record
 class HostRequest:
-    """The host as it was asked for; None: one socket, and what its profile says."""
+    """The host as it was asked for; None: one socket, and what its profile says. ``assumed``:
+    nobody asked for it."""
 
     cpu: DeviceProfile
     sockets: int | None = None
     memory_bytes: int | None = None
+    assumed: AssumedHost | None = None
 
 
 def with_offload(question: Question, engine: Engine | None, host: HostRequest) -> Question:
@@ -93,6 +96,8 @@ def with_offload(question: Question, engine: Engine | None, host: HostRequest) -
     from planner.throughput.residency import host_link
 
     offload = Offload(cpu, sockets, memory, host_link(device), way, kinds)
+    if host.assumed is not None:
+        offload = replace(offload, assumed_sigma=host.assumed.sigma)
     note = Note(
         KEY,
         message("assumptions.gib_for_weights", sockets=sockets, c=cpu.id, m=f"{memory / GIB:.0f}"),
@@ -103,8 +108,19 @@ def with_offload(question: Question, engine: Engine | None, host: HostRequest) -
             source=offload.link.source,
         ),
     )
-    notes = (n for n in question.notes if n[0] != "devices")
-    return replace(question, offload=offload, sizes=(1,), notes=(*notes, note))
+    if host.assumed is None:
+        notes = tuple(n for n in question.notes if n[0] != "devices")
+    else:
+        from planner.planning.question.assumed_hosts import assumed_notes
+
+        notes = (*question.notes, *assumed_notes(host.assumed, cpu))
+    return replace(
+        question,
+        offload=offload,
+        sizes=(1,),
+        more_sizes=(),
+        notes=(*notes, note),
+    )
 
 
 def offloaded_kinds(spec: ModelSpec, way: OffloadWay) -> tuple[str, ...]:
