@@ -61,6 +61,8 @@ ANNOTATIONS = {
     ("plan", "speculation"): "str | ModelSpec | None",
     ("estimate", "speculation"): "str | ModelSpec | None",
 }
+NOT_GIVEN = {"corrections", "assumed_host"}
+"""What others measured here, and the host that is assumed where none is named."""
 DRAFTS = {"speculation", "draft_tokens", "acceptance"}
 BESIDE = {"host", "host_sockets", "host_memory_bytes", "reuse", "kv_offload", "kv_offload_bytes"}
 """What plans and estimates alone are asked of a whole deployment."""
@@ -143,7 +145,7 @@ def test_a_verb_has_them_in_the_order_of_the_record(name: str) -> None:
 
 
 def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
-    every = {f.name for f in fields(QuestionInput)} - {"corrections"}  # what others measured here
+    every = {f.name for f in fields(QuestionInput)} - NOT_GIVEN
     assert set(of_question("plan")) == every - {"scheme", "plan"} - LOAD
     whole = {*DRAFTS, *BESIDE}
     assert set(of_question("what_if")) == set(of_question("plan")) - {

@@ -113,7 +113,10 @@ class QuestionInput(
         Raises:
             InputError: a list of names that is a single text.
         """
-        mine, host = {f.name for f in fields(self)}, self.host or self.assumed_host
+        mine = {f.name for f in fields(self)}
+        host = self.host.id if isinstance(self.host, DeviceProfile) else self.host
+        if host is None and self.assumed_host is not None:
+            host = self.assumed_host.id
         values = {f.name: getattr(self, f.name) for f in fields(GivenValues) if f.name in mine}
         return GivenValues(
             **values
@@ -122,7 +125,7 @@ class QuestionInput(
                 "workload": self.loaded_workload,
                 "objective": given_or_none(self.objective),
                 "kv": given_or_none(self.kv),
-                "host": host if host is None or isinstance(host, str) else host.id,
+                "host": host,
                 "schemes": self._wanted_schemes,
                 "new_weights": self.new_weights or ("no" if self.release is not None else None),
                 "drop_policies": names_of_list("drop_policies", self.drop_policies),
