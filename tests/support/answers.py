@@ -63,7 +63,11 @@ def planned(questions: Sequence[Question]) -> Plan | None:
 
 
 def _alone(
-    spaces: Sequence[Space], best: SearchResult, *, allowed: float | None
+    spaces: Sequence[Space],
+    best: SearchResult,
+    *,
+    allowed: float | None,
+    files: Sequence[Space] = (),
 ) -> tuple[Rival, ...]:
     return (rival_of("optimum", "optimum", best),)
 
