@@ -133,10 +133,12 @@ def small_kernels(
 
 
 def _reduction_factor(machine: Machine, device: DeviceProfile) -> float:
-    """How much longer than one that copies a kernel takes that reduces over rows."""
-    if machine.launches is None:
+    """How much longer than one that copies a kernel takes that reduces over rows; where neither
+    takes any time (rooflines alone), as on any device."""
+    copying = device.achieved["elementwise"].floor_seconds.value
+    if machine.launches is None or copying == 0.0:
         return float(_rules()["reduction_factor"])
-    return reduction_seconds(device) / device.achieved["elementwise"].floor_seconds.value
+    return reduction_seconds(device) / copying
 
 
 def _further_kernels(spec: ModelSpec, engine: Launches) -> float:
