@@ -128,11 +128,14 @@ def in_order(words: Sequence[str], error: UnknownNameError) -> str:
 
 def _files_of_another(name: str) -> str:
     """The repository of a model that is not bundled, whose name begins with ``name`` and of which
-    published files are known; the most downloaded, or nothing."""
+    published files are known; the most downloaded, or nothing, also where bundled models' names
+    begin so."""
     from planner.models.catalog import plain_letters
-    from planner.models.common_names import beginnings
+    from planner.models.common_names import beginnings, is_common_name
     from planner.planning.engines.repositories import repositories
 
+    if is_common_name(name):
+        return ""
     letters = plain_letters(name.split("/")[-1])
     others = [row for row in repositories() if not row.model]
     alike = [row for row in others if letters in beginnings(row.of.split("/")[-1])]

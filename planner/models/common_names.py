@@ -17,6 +17,8 @@ from planner.base.records import record
 from planner.models.catalog import catalog, named_id, plain_letters
 
 _FILE = Path(__file__).resolve().parent / "data" / "common_names.toml"
+_MOST_LISTED = 12
+"""Models that a hint lists: more are a family, of which it names the nearest."""
 _SIGNS = re.compile(r"[^a-z0-9.]+")
 
 
@@ -41,7 +43,7 @@ def common_name(name: str) -> CommonName | None:
     """The model that ``name`` is short for; None where it is none's, or a whole name.
 
     Raises:
-        UnknownNameError: it is short for several, which the hint lists.
+        UnknownNameError: it is short for several, which the hint lists, or the nearest of many.
     """
     letters = plain_letters(name)
     if "/" in name or not letters or named_id(name) is not None:
@@ -53,6 +55,8 @@ def common_name(name: str) -> CommonName | None:
     base = min(ids, key=len, default="")
     if base and all(one == base or one.startswith(f"{base}-") for one in ids):
         return CommonName(base, _checkpoint(base, letters))
+    if len(ids) > _MOST_LISTED:
+        raise UnknownNameError("model", name, ids)
     if ids:
         raise UnknownNameError.ambiguous("model", name, ids)
     return None

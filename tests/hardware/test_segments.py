@@ -111,11 +111,18 @@ def test_servers_have_several(device: str) -> None:
 
 
 def test_a_gaming_card_serves_alone_unless_one_is_too_few() -> None:
-    small, large = (
-        planner.plan(model, "rtx-4090", max_loss="fp8-block")
-        for model in ("llama-3.2-1b", "qwen3-32b")
+    """With llama.cpp, one beside a desktop is enough; vLLM keeps all layers on cards."""
+    small, beside, large = (
+        planner.plan(model, "rtx-4090", max_loss="fp8-block", engine=engine)
+        for model, engine in (
+            ("llama-3.2-1b", "auto"),
+            ("qwen3-32b", "auto"),
+            ("qwen3-32b", "vllm"),
+        )
     )
-    counts = [p.layout.tp * p.layout.dp * p.layout.pp * p.layout.replicas for p in (small, large)]
-    assert counts[0] == 1 < counts[1]
-    said = [[a.value for a in p.assumptions if a.key == "devices"] for p in (small, large)]
-    assert said == [["1"], ["more than one"]]
+    plans = (small, beside, large)
+    counts = [p.layout.tp * p.layout.dp * p.layout.pp * p.layout.replicas for p in plans]
+    assert counts[0] == counts[1] == 1 < counts[2]
+    said = [[a.value for a in p.assumptions if a.key == "devices"] for p in plans]
+    assert said == [["1"], ["1"], ["more than one"]]
+    assert [any(u.place == "host" for u in p.units) for p in plans] == [False, True, False]

@@ -141,7 +141,7 @@ def test_no_plan_with_weights_in_host_memory_was_compared(monkeypatch: pytest.Mo
     found = found_of()
     priced = price(found.space, found.candidate, found.segments)
     model = found.space.model
-    offload: Any = SimpleNamespace(host=load_device("xeon-6980p"))
+    offload: Any = SimpleNamespace(host=load_device("xeon-6980p"), assumed_sigma=0.0)
     away = replace(model, question=replace(model.question, offload=offload))
     monkeypatch.setattr(intervals, "evidence_here", lambda _, kind, metric: (kind.layout, metric))
     for measured, layout in ((model, "tp"), (away, "offload")):
