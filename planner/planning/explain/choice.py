@@ -14,6 +14,7 @@ from planner.planning.explain.given_plan import plan_as_answer
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import no_plan_error
+from planner.planning.modes.assumed_host import on_assumed_host
 from planner.planning.modes.deploy import decided_plan, in_its_mode, in_pools
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import LENGTHS, GivenValues, recorded_values
@@ -52,6 +53,9 @@ def explain_choice(
     # What the choice turns on is told of the engine that is taken.
     questions, result = decision.questions, decision.result
     if plan is None:
+        hosted = on_assumed_host(inputs, decision)
+        if hosted is not None:
+            return hosted
         choice = decision.choice
         made = recommended(choice, others=decision.others)
         served = in_its_mode(inputs, flags, decision, made)

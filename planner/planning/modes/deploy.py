@@ -21,6 +21,7 @@ from planner.planning.answer.modes import (
 from planner.planning.choose.decision import PlanDecision, decide
 from planner.planning.choose.selection import Selection
 from planner.planning.infeasible.case import unserved_case
+from planner.planning.modes.assumed_host import on_assumed_host
 from planner.planning.plan.deployment import AGGREGATED, AUTO
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.input import QuestionInput
@@ -142,6 +143,9 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
         return best_in_pools(inputs, flags, questions), None
     _check_link(flags, questions[0])
     decision = decide(questions, exact=inputs.exact)
+    hosted = on_assumed_host(inputs, decision)
+    if hosted is not None:
+        return hosted, None
     if decision is None:
         plan = None
         if (

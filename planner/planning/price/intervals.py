@@ -224,6 +224,7 @@ def _assumed(question: Question) -> Sigmas:
         math.hypot(
             assumed_sigma(question.device, metric),
             0.0 if question.offload is None else assumed_sigma(question.offload.host, metric),
+            0.0 if question.offload is None else question.offload.assumed_sigma,
         )
         for metric in ("tpot", "ttft")
     )

@@ -21,7 +21,8 @@ class Offload:
 
     ``kinds`` are those of modules that may: of ``layers``, or of all layers but ``resident``
     experts each, by the way's unit of place. ``schemes`` are those of what lives there, empty: any
-    of the question's.
+    of the question's. ``assumed_sigma``: log-space deviation of all times, for a host that nobody
+    named.
     """
 
     host: DeviceProfile
@@ -33,6 +34,7 @@ class Offload:
     layers: tuple[int, ...] = ()
     resident: int = 0
     schemes: tuple[str, ...] = ()
+    assumed_sigma: float = 0.0
 
     @property
     def by_experts(self) -> bool:

@@ -23,6 +23,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.engines.published import PublishedWeights, release_named
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
+from planner.planning.question.assumed_hosts import AssumedHost
 from planner.planning.question.corrections import Correction
 from planner.planning.question.declaring import ANY as ANY
 from planner.planning.question.declaring import AUTO as AUTO
@@ -75,13 +76,15 @@ class QuestionInput(
     """The parameters of a question, as the signatures of all verbs have them.
 
     A verb takes some of them, with the same types; what it does not take keeps its default here.
-    ``corrections`` hold in place of those that were learned, under ``no_learned``.
+    ``corrections`` hold in place of those that were learned, under ``no_learned``;
+    ``assumed_host`` is beside the device where no host is named.
     """
 
     scheme: str | None = None
     plan: Plan | None = None
     speculation: str | ModelSpec | Speculation | None = None
     corrections: tuple[Correction, ...] = ()
+    assumed_host: AssumedHost | None = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], *, own: Iterable[str] = ()) -> QuestionInput:
@@ -119,12 +122,19 @@ class QuestionInput(
                 "workload": self.loaded_workload,
                 "objective": given_or_none(self.objective),
                 "kv": given_or_none(self.kv),
-                "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
+                "host": self._host_name,
                 "schemes": self._wanted_schemes,
                 "new_weights": self.new_weights or ("no" if self.release is not None else None),
                 "drop_policies": names_of_list("drop_policies", self.drop_policies),
             }
         )
+
+    @property
+    def _host_name(self) -> str | None:
+        """The host that was named, or that is assumed."""
+        if self.host is None and self.assumed_host is not None:
+            return self.assumed_host.id
+        return self.host.id if isinstance(self.host, DeviceProfile) else self.host
 
     @property
     def _wanted_schemes(self) -> Sequence[str] | None:
@@ -301,6 +311,7 @@ class QuestionInput(
                 load_device(host, hardware_dir=self.hardware_dir),
                 given_values.host_sockets,
                 given_values.host_memory_bytes,
+                self.assumed_host,
             ),
         )
 
@@ -356,7 +367,8 @@ class QuestionInput(
     def questions(self, given_values: GivenValues | None = None) -> tuple[Question, ...]:
         """The questions whose best answer is the plan, with a note of what was asked."""
         given_values = given_values if given_values is not None else self.given_values
-        note = given_values_note(given_values.with_scenario(self.loaded_scenario))
+        told = given_values.with_scenario(self.loaded_scenario)
+        note = given_values_note(told if self.assumed_host is None else replace(told, host=None))
         return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(given_values))
 
 

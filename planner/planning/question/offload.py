@@ -24,6 +24,7 @@ from planner.placement.layout import Layout
 from planner.placement.modules import Module, modules
 from planner.placement.shards import shard_byte_table
 from planner.planning.engines.offloads import KINDS_OF, OffloadWay, offload_way
+from planner.planning.question.assumed_hosts import AssumedHost, assumed_notes
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.host_place import Offload
 from planner.throughput.kernels import refusal
@@ -39,11 +40,13 @@ MOST_RESIDENT = 16
 
 @record
 class HostRequest:
-    """The host as it was asked for; None: one socket, and what its profile says."""
+    """The host as it was asked for; None: one socket, and what its profile says. ``assumed``:
+    nobody asked for it."""
 
     cpu: DeviceProfile
     sockets: int | None = None
     memory_bytes: int | None = None
+    assumed: AssumedHost | None = None
 
 
 def with_offload(question: Question, engine: Engine | None, host: HostRequest) -> Question:
@@ -93,6 +96,8 @@ def with_offload(question: Question, engine: Engine | None, host: HostRequest) -
     from planner.throughput.residency import host_link
 
     offload = Offload(cpu, sockets, memory, host_link(device), way, kinds)
+    if host.assumed is not None:
+        offload = replace(offload, assumed_sigma=host.assumed.sigma)
     note = Note(
         KEY,
         message("assumptions.gib_for_weights", sockets=sockets, c=cpu.id, m=f"{memory / GIB:.0f}"),
@@ -104,7 +109,7 @@ def with_offload(question: Question, engine: Engine | None, host: HostRequest) -
         ),
     )
     notes = (n for n in question.notes if n[0] != "devices")
-    return replace(question, offload=offload, sizes=(1,), notes=(*notes, note))
+    return replace(question, offload=offload, sizes=(1,), notes=(*notes, *assumed_notes(host.assumed, cpu), note))
 
 
 def offloaded_kinds(spec: ModelSpec, way: OffloadWay) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from planner.planning.plan.record import (
     Plan,
     WorkloadInfo,
 )
+from planner.planning.question.assumed_hosts import KEY as HOST_KEY
 from planner.planning.question.given_values import (
     DROPPED_KEY,
     TPOT_KEY,
@@ -296,6 +297,9 @@ def _defaults(t: Phrases, plan: Plan) -> Iterator[str]:
     limit, free = assumption_of(plan, TPOT_KEY), assumption_of(plan, UNLIMITED_KEY)
     if assumption_of(plan, "devices") is not None and plan.open_arrivals is None:
         yield t.counted("device", plan.device.count)
+    host = assumption_of(plan, HOST_KEY)
+    if host is not None:
+        yield t("plan.default_host", value=t.original(host.value))
     if assumption_of(plan, USERS_KEY) is not None:
         yield t.counted("concurrent", requests_in_flight(plan))
     if limit is not None:
