@@ -33,7 +33,7 @@ def on_assumed_host(inputs: QuestionInput, decision: PlanDecision | None) -> Pla
     if not _left_open(inputs) or not _too_small(inputs, decision):
         return None
     for host in assumed_hosts():
-        plan = _beside(replace(inputs, engine=ENGINE, assumed_host=host), host)
+        plan = _plan_with(replace(inputs, engine=ENGINE, assumed_host=host), host)
         if plan is not None:
             return plan
     return None
@@ -68,7 +68,7 @@ def _damaged(inputs: QuestionInput, loss_nats: float) -> bool:
     return inputs.max_loss is None and word_of(loss_nats) == all_words()[-1]
 
 
-def _beside(inputs: QuestionInput, host: AssumedHost) -> Plan | None:
+def _plan_with(inputs: QuestionInput, host: AssumedHost) -> Plan | None:
     """The plan with an assumed ``host``; None where there is none that is worth telling."""
     try:
         decision = decide(inputs.questions(), exact=inputs.exact)

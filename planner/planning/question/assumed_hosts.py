@@ -16,10 +16,9 @@ from planner.base.units import GIB
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, message
 from planner.planning.engines.rules import DATA
+from planner.quality.floor import EIGHTY
 
 KEY = "assumed host"
-Z80 = 1.2815515655446004
-"""Standard deviations between the median of a normal law and an end of its 80 % interval."""
 
 
 @record
@@ -39,10 +38,17 @@ def assumed_hosts() -> tuple[AssumedHost, ...]:
             AssumedHost(
                 row["host"],
                 math.log(float(row["fastest_bytes_per_s"]) / float(row["slowest_bytes_per_s"]))
-                / (2 * Z80),
+                / (2 * EIGHTY),
             )
             for row in csv.DictReader(file)
         )
+
+
+def host_name(named: str | DeviceProfile | None, assumed: AssumedHost | None) -> str | None:
+    """The id of the host that was named, else of the one that is assumed."""
+    if named is None and assumed is not None:
+        return assumed.id
+    return named.id if isinstance(named, DeviceProfile) else named
 
 
 def assumed_notes(host: AssumedHost | None, cpu: DeviceProfile) -> tuple[Note, ...]:
@@ -60,4 +66,4 @@ def assumed_notes(host: AssumedHost | None, cpu: DeviceProfile) -> tuple[Note, .
 
 
 def _factor(host: AssumedHost) -> float:
-    return math.exp(Z80 * host.sigma)
+    return math.exp(EIGHTY * host.sigma)

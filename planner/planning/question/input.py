@@ -23,7 +23,7 @@ from planner.models.spec import ModelSpec
 from planner.planning.engines.published import PublishedWeights, release_named
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
-from planner.planning.question.assumed_hosts import AssumedHost
+from planner.planning.question.assumed_hosts import AssumedHost, host_name
 from planner.planning.question.corrections import Correction
 from planner.planning.question.declaring import ANY as ANY
 from planner.planning.question.declaring import AUTO as AUTO
@@ -122,19 +122,12 @@ class QuestionInput(
                 "workload": self.loaded_workload,
                 "objective": given_or_none(self.objective),
                 "kv": given_or_none(self.kv),
-                "host": self._host_name,
+                "host": host_name(self.host, self.assumed_host),
                 "schemes": self._wanted_schemes,
                 "new_weights": self.new_weights or ("no" if self.release is not None else None),
                 "drop_policies": names_of_list("drop_policies", self.drop_policies),
             }
         )
-
-    @property
-    def _host_name(self) -> str | None:
-        """The host that was named, or that is assumed."""
-        if self.host is None and self.assumed_host is not None:
-            return self.assumed_host.id
-        return self.host.id if isinstance(self.host, DeviceProfile) else self.host
 
     @property
     def _wanted_schemes(self) -> Sequence[str] | None:

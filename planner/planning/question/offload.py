@@ -109,7 +109,12 @@ def with_offload(question: Question, engine: Engine | None, host: HostRequest) -
         ),
     )
     notes = (n for n in question.notes if n[0] != "devices")
-    return replace(question, offload=offload, sizes=(1,), notes=(*notes, *assumed_notes(host.assumed, cpu), note))
+    return replace(
+        question,
+        offload=offload,
+        sizes=(1,),
+        notes=(*notes, *assumed_notes(host.assumed, cpu), note),
+    )
 
 
 def offloaded_kinds(spec: ModelSpec, way: OffloadWay) -> tuple[str, ...]:

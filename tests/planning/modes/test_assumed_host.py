@@ -1,0 +1,71 @@
+"""A card too small for a model has its weights in an assumed desktop's memory, and says so."""
+
+import math
+from functools import cache
+from typing import Any
+
+import pytest
+
+from planner.planning.modes.assumed_host import ENGINE, SLOWEST_STEP_SECONDS, on_assumed_host
+from planner.planning.plan.record import Plan
+from planner.planning.question.assumed_hosts import KEY, assumed_hosts
+from planner.planning.question.input import QuestionInput
+from planner.quality.floor import EIGHTY
+
+SMALL: dict[str, Any] = {"model": "gpt-oss-120b", "device": "rtx-5090", "engine": ENGINE, "context": 1024}
+
+
+@cache
+def small_card() -> Plan:
+    """The answer of a card that holds half of a model."""
+    plan = on_assumed_host(QuestionInput(**SMALL), None)
+    assert plan is not None
+    return plan
+
+
+def test_one_card_keeps_experts_in_memory_of_the_desktop_that_is_named() -> None:
+    plan = small_card()
+    assert plan.device.count == 1
+    assert plan.offload is not None
+    assert plan.offload.layers
+    assumed = [a for a in plan.assumptions if a.key == KEY]
+    assert len(assumed) == 1
+    assert assumed_hosts()[0].id in str(assumed[0].value)
+
+
+def test_no_step_is_slower_than_a_reader_waits_for() -> None:
+    assert 0 < small_card().performance.tpot_seconds.value <= SLOWEST_STEP_SECONDS
+
+
+def test_what_was_assumed_widens_times() -> None:
+    named = QuestionInput(**SMALL, host=assumed_hosts()[0].id).questions()[0]
+    assumed = QuestionInput(**SMALL, assumed_host=assumed_hosts()[0]).questions()[0]
+    assert named.offload is not None
+    assert assumed.offload is not None
+    assert named.offload.assumed_sigma == 0
+    assert assumed.offload.assumed_sigma == assumed_hosts()[0].sigma
+    band = small_card().performance.tpot_seconds
+    assert band.high / band.low >= math.exp(2 * EIGHTY * assumed_hosts()[0].sigma)
+
+
+@pytest.mark.parametrize("host", assumed_hosts(), ids=lambda host: host.id)
+def test_the_range_of_bandwidths_holds_eighty_percent(host: Any) -> None:
+    assert math.exp(2 * EIGHTY * host.sigma) == pytest.approx(102.4 / 51.2)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"devices": 2},
+        {"tp": 2},
+        {"host": "xeon-6980p"},
+        {"concurrency": 4},
+        {"batch": 4},
+        {"engine": "vllm"},
+        {"device": "h200-sxm"},
+        {"device": "gb10"},
+    ],
+    ids=str,
+)
+def test_what_a_question_names_is_not_assumed(given: dict[str, Any]) -> None:
+    assert on_assumed_host(QuestionInput(**SMALL | given), None) is None
