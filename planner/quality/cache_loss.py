@@ -19,6 +19,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class CacheLaw:
         out = sensitivities.by_unit.get(("attention-out", layer))
         if out is None or kind not in self.share:
             return None
-        beside = any(name == STATES for name, _ in sensitivities.by_unit)
+        beside = _has_states(sensitivities)
         return self.share[kind] * out * (self.beside_states if beside else 1.0)
 
     def length_factor(self, context: int, window: int = 0) -> float:
@@ -55,6 +56,12 @@ class CacheLaw:
         layer, 0 for none."""
         entries = min(context, window) if window else context
         return math.pow(max(1, entries) / self.entries, self.growth)
+
+
+@cached_by_identity(16)
+def _has_states(sensitivities: Sensitivities) -> bool:
+    """Whether a model has recurrent layers."""
+    return any(name == STATES for name, _ in sensitivities.by_unit)
 
 
 def law_of(caches: Mapping[str, object]) -> CacheLaw:

@@ -116,6 +116,11 @@ def all_words() -> tuple[str, ...]:
     return (NO_CHANGE, *(word.word for word in loss_words()))
 
 
+def damaging_from() -> float:
+    """The loss [nats] from which on the worst word of the scale holds."""
+    return loss_words()[-2].below_nats
+
+
 def top1_agreement(loss_nats: float, slope: float | None = None) -> float:
     """Share of tokens whose most likely successor stays, 1 − c·√loss; ``slope`` is c where a
     profile measured it on the model itself."""

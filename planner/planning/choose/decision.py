@@ -145,5 +145,5 @@ def _decided(
     mine = tuple(q for q in answered if q.engine == engine)
     asked = tuple(q for q in answered if q.engine != engine) if away is None else tuple(away)
     elsewhere = () if exact else asked
-    choice = choose((result.grid, *others), result, exact=exact, elsewhere=elsewhere)
+    choice = choose((result.grid, *others), result, exact=exact, elsewhere=elsewhere, splits=mine)
     return PlanDecision(choice, result, tuple(others), mine, elsewhere)

@@ -35,6 +35,7 @@ from planner.planning.question.question import TIMED, Question
 from planner.planning.search.excluded_recipe import ExcludedRecipe, excluded_recipe
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
+from planner.planning.search.hosted_files import hosted_file_spaces
 from planner.planning.search.option_counts import with_counts
 from planner.planning.search.practised import practised_rivals
 from planner.planning.search.releases import release_rivals
@@ -118,15 +119,19 @@ def choose(
     *,
     exact: bool = False,
     elsewhere: Sequence[Question] = (),
+    splits: Sequence[Question] = (),
 ) -> Selection:
     """The plan to take of all rivals of ``best``, the optimum over ``spaces``, and of what is
     conventional on the engines of the questions ``elsewhere``; ``exact``: the optimum, without
-    regard to how sure the numbers are."""
+    regard to how sure the numbers are. ``splits`` are the questions of other shares in the memory
+    of a host, in which weights that exist may lie."""
     allowed = allowed_loss(best)
+    files = () if exact else hosted_file_spaces(best, splits, allowed)
+    wide = (*spaces, *files)
     mine = [
-        *practised_rivals(spaces, elsewhere, allowed),
-        *release_rivals(spaces, allowed),
-        *rivals(spaces, best, allowed=allowed),
+        *practised_rivals(wide, elsewhere, allowed),
+        *release_rivals(wide, allowed),
+        *rivals(spaces, best, allowed=allowed, files=files),
     ]
     options = tuple(option for rival in mine if (option := in_the_loop(rival)) is not None)
     options, best = best_in_the_loop(options, best)

@@ -2,26 +2,36 @@
 desktop, before cards are multiplied.
 
 Only where a question leaves open how many cards and which host there are; who names either, or
-drafts, pools or several users, is answered as before. The plan is taken where it decodes in
-SLOWEST_STEP_SECONDS at most and its loss is no damage, and it says what was assumed.
+drafts, pools or several users, is answered as before. The plan is taken where its loss is no damage
+and it decodes as fast as one reads, else as slowly as one may wait for; it says what was assumed.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.base.errors import InfeasibleError, UnsupportedError
+from planner.base.units import format_seconds
 from planner.hardware.segments import one_by_default
+from planner.messages.message import Message, Note, message
 from planner.planning.answer.assemble import recommended
 from planner.planning.choose.decision import PlanDecision, decide
 from planner.planning.plan.record import Plan
-from planner.planning.question.assumed_hosts import AssumedHost, assumed_hosts
+from planner.planning.question.assumed_hosts import READING_SECONDS, SLOWEST_STEP_SECONDS, assumed_hosts
+from planner.planning.question.defaults import with_note
 from planner.planning.question.engine_choice import AUTO_ENGINE
+from planner.planning.question.given_values import TPOT_KEY
 from planner.planning.question.input import QuestionInput
-from planner.quality.meaning import all_words, word_of
+from planner.planning.search.hosted_files import HostedFile, hosted_files, splits_in_time
+from planner.quality.meaning import damaging_from
 
-SLOWEST_STEP_SECONDS = 0.2
-"""A step that a reader still waits for: 5 tokens a second."""
+PACES = (
+    (READING_SECONDS, message("assumptions.slowest_that_is_read")),
+    (SLOWEST_STEP_SECONDS, message("assumptions.slowest_that_is_waited_for")),
+)
+"""Limits on a step beside an assumed host, each tried where nothing keeps the one before."""
 ENGINE = "llama.cpp"
 """The engine that people at home keep weights in host memory with."""
 
@@ -32,10 +42,13 @@ def on_assumed_host(inputs: QuestionInput, decision: PlanDecision | None) -> Pla
     helps."""
     if not _left_open(inputs) or not _too_small(inputs, decision):
         return None
-    for host in assumed_hosts():
-        plan = _plan_with(replace(inputs, engine=ENGINE, assumed_host=host), host)
-        if plan is not None:
-            return plan
+    found = [_files_beside(replace(inputs, engine=ENGINE, assumed_host=h)) for h in assumed_hosts()]
+    given = inputs.given_values.tpot_seconds is not None
+    for pace in (None,) if given else PACES:
+        for files in found:
+            plan = _plan_with(inputs, files, pace)
+            if plan is not None:
+                return plan
     return None
 
 
@@ -65,19 +78,37 @@ def _too_small(inputs: QuestionInput, decision: PlanDecision | None) -> bool:
 
 def _damaged(inputs: QuestionInput, loss_nats: float) -> bool:
     """Whether a loss that nobody asked for is of the worst kind."""
-    return inputs.max_loss is None and word_of(loss_nats) == all_words()[-1]
+    return inputs.max_loss is None and loss_nats >= _undamaged(inputs)
 
 
-def _plan_with(inputs: QuestionInput, host: AssumedHost) -> Plan | None:
-    """The plan with an assumed ``host``; None where there is none that is worth telling."""
+def _undamaged(inputs: QuestionInput) -> float:
+    """What a loss is below that nobody asked for."""
+    return math.inf if inputs.max_loss is not None else damaging_from()
+
+
+def _files_beside(inputs: QuestionInput) -> list[HostedFile]:
+    """The files that exist, undamaged and fitting beside an assumed host."""
     try:
-        decision = decide(inputs.questions(), exact=inputs.exact)
-    except (InfeasibleError, UnsupportedError):
+        return hosted_files(inputs.questions(), _undamaged(inputs))
+    except UnsupportedError:
+        return []
+
+
+def _plan_with(
+    inputs: QuestionInput, files: Sequence[HostedFile], pace: tuple[float, Message] | None
+) -> Plan | None:
+    """The best plan of the splits in which one of ``files`` keeps a pace; None where there is none
+    that is worth telling."""
+    questions = splits_in_time(files, None if pace is None else pace[0])
+    if pace is not None:
+        seconds, why = pace
+        note = Note(TPOT_KEY, format_seconds(seconds), why)
+        questions = [with_note(replace(q, tpot_seconds=seconds), note) for q in questions]
+    try:
+        decision = decide(questions, exact=inputs.exact) if questions else None
+    except InfeasibleError:
         return None
     if decision is None:
         return None
     plan = recommended(decision.choice, others=decision.others)
-    slow = plan.performance.tpot_seconds.value > SLOWEST_STEP_SECONDS
-    if slow or plan.offload is None or _damaged(inputs, plan.quality.loss):
-        return None
-    return plan
+    return None if plan.offload is None or _damaged(inputs, plan.quality.loss) else plan

@@ -19,6 +19,9 @@ from planner.planning.engines.rules import DATA
 from planner.quality.floor import EIGHTY
 
 KEY = "assumed host"
+READING_SECONDS, SLOWEST_STEP_SECONDS = 0.2, 0.4
+"""A step as fast as one reads, 5 tokens a second, and the slowest that one may wait for, half as
+fast."""
 
 
 @record

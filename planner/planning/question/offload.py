@@ -108,11 +108,14 @@ def with_offload(question: Question, engine: Engine | None, host: HostRequest) -
             source=offload.link.source,
         ),
     )
-    notes = (n for n in question.notes if n[0] != "devices")
+    notes = question.notes
+    if host.assumed is None:
+        notes = tuple(n for n in notes if n[0] != "devices")
     return replace(
         question,
         offload=offload,
         sizes=(1,),
+        more_sizes=(),
         notes=(*notes, *assumed_notes(host.assumed, cpu), note),
     )
 

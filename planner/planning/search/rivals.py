@@ -74,7 +74,11 @@ class Rival:
 
 
 def rivals(
-    spaces: Sequence[Space], best: SearchResult, *, allowed: float | None
+    spaces: Sequence[Space],
+    best: SearchResult,
+    *,
+    allowed: float | None,
+    files: Sequence[Space] = (),
 ) -> tuple[Rival, ...]:
     """All rivals that keep the limits, the simplest first. The best plans of few formats are
     there where they are better by more than 0.1 % than every plan of fewer.
@@ -83,8 +87,9 @@ def rivals(
         spaces: the candidates of every engine and way to serve, as they were searched.
         best: the exact optimum over them.
         allowed: the most that the losses of units may sum to; None: any.
+        files: candidates beside ``spaces`` in which weights that exist may lie.
     """
-    placed = _placed(spaces, allowed)
+    placed = _placed((*spaces, *files), allowed)
     out = [
         rival_of(
             uniform_name(uniform),
