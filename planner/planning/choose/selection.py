@@ -35,7 +35,6 @@ from planner.planning.question.question import TIMED, Question
 from planner.planning.search.excluded_recipe import ExcludedRecipe, excluded_recipe
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.grid_search import SearchResult
-from planner.planning.search.hosted_files import hosted_file_spaces
 from planner.planning.search.option_counts import with_counts
 from planner.planning.search.practised import practised_rivals
 from planner.planning.search.releases import release_rivals
@@ -126,7 +125,7 @@ def choose(
     regard to how sure the numbers are. ``splits`` are the questions of other shares in the memory
     of a host, in which weights that exist may lie."""
     allowed = allowed_loss(best)
-    files = () if exact else hosted_file_spaces(best, splits, allowed)
+    files = () if exact else _hosted_files(best, splits, allowed)
     wide = (*spaces, *files)
     mine = [
         *practised_rivals(wide, elsewhere, allowed),
@@ -177,6 +176,16 @@ def choose(
         if any(option.rival.recipe is not None for option in options)
         else excluded_recipe(spaces, elsewhere, allowed),
     )
+
+
+def _hosted_files(
+    best: SearchResult, splits: Sequence[Question], allowed: float | None
+) -> tuple[Space, ...]:
+    if best.space.model.question.offload is None:
+        return ()
+    from planner.planning.search.hosted_files import hosted_file_spaces
+
+    return hosted_file_spaces(best, splits, allowed)
 
 
 def _least_lossy_option(

@@ -14,8 +14,7 @@ from planner.planning.explain.given_plan import plan_as_answer
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import no_plan_error
-from planner.planning.modes.assumed_host import on_assumed_host
-from planner.planning.modes.deploy import decided_plan, in_its_mode, in_pools
+from planner.planning.modes.deploy import beside_a_desktop, decided_plan, in_its_mode, in_pools
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import LENGTHS, GivenValues, recorded_values
 from planner.planning.question.input import QuestionInput
@@ -53,7 +52,7 @@ def explain_choice(
     # What the choice turns on is told of the engine that is taken.
     questions, result = decision.questions, decision.result
     if plan is None:
-        hosted = on_assumed_host(inputs, decision)
+        hosted = beside_a_desktop(inputs, decision)
         if hosted is not None:
             return hosted
         choice = decision.choice

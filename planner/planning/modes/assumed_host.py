@@ -19,7 +19,11 @@ from planner.messages.message import Message, Note, message
 from planner.planning.answer.assemble import recommended
 from planner.planning.choose.decision import PlanDecision, decide
 from planner.planning.plan.record import Plan
-from planner.planning.question.assumed_hosts import READING_SECONDS, SLOWEST_STEP_SECONDS, assumed_hosts
+from planner.planning.question.assumed_hosts import (
+    READING_SECONDS,
+    SLOWEST_STEP_SECONDS,
+    assumed_hosts,
+)
 from planner.planning.question.defaults import with_note
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import TPOT_KEY

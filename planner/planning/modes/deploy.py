@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.base.errors import InputError
 from planner.hardware.catalog import list_devices
+from planner.hardware.segments import one_by_default
 from planner.messages.message import message
 from planner.planning.answer.assemble import recommended
 from planner.planning.answer.modes import (
@@ -21,7 +22,6 @@ from planner.planning.answer.modes import (
 from planner.planning.choose.decision import PlanDecision, decide
 from planner.planning.choose.selection import Selection
 from planner.planning.infeasible.case import unserved_case
-from planner.planning.modes.assumed_host import on_assumed_host
 from planner.planning.plan.deployment import AGGREGATED, AUTO
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.input import QuestionInput
@@ -143,7 +143,7 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
         return best_in_pools(inputs, flags, questions), None
     _check_link(flags, questions[0])
     decision = decide(questions, exact=inputs.exact)
-    hosted = on_assumed_host(inputs, decision)
+    hosted = beside_a_desktop(inputs, decision)
     if hosted is not None:
         return hosted, None
     if decision is None:
@@ -167,6 +167,15 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
     plan = _with_offer(recommended(choice, others=decision.others), choice)
     plan = in_its_mode(inputs, flags, decision, plan)
     return plan, None if in_pools(plan) else choice
+
+
+def beside_a_desktop(inputs: QuestionInput, decision: PlanDecision | None) -> Plan | None:
+    """The plan of a card at home that is too small, beside an assumed desktop; None for others."""
+    if not one_by_default(inputs.subject[1]):
+        return None
+    from planner.planning.modes.assumed_host import on_assumed_host
+
+    return on_assumed_host(inputs, decision)
 
 
 def in_pools(plan: Plan) -> bool:

@@ -16,9 +16,9 @@ from planner.base.units import GIB
 from planner.hardware.profile import DeviceProfile
 from planner.messages.message import Note, message
 from planner.planning.engines.rules import DATA
+from planner.planning.question.given_values import HOST_KEY
 from planner.quality.floor import EIGHTY
 
-KEY = "assumed host"
 READING_SECONDS, SLOWEST_STEP_SECONDS = 0.2, 0.4
 """A step as fast as one reads, 5 tokens a second, and the slowest that one may wait for, half as
 fast."""
@@ -47,13 +47,6 @@ def assumed_hosts() -> tuple[AssumedHost, ...]:
         )
 
 
-def host_name(named: str | DeviceProfile | None, assumed: AssumedHost | None) -> str | None:
-    """The id of the host that was named, else of the one that is assumed."""
-    if named is None and assumed is not None:
-        return assumed.id
-    return named.id if isinstance(named, DeviceProfile) else named
-
-
 def assumed_notes(host: AssumedHost | None, cpu: DeviceProfile) -> tuple[Note, ...]:
     """That ``host``, the processor ``cpu`` with its memory, was assumed; nothing for a named
     one."""
@@ -65,7 +58,9 @@ def assumed_notes(host: AssumedHost | None, cpu: DeviceProfile) -> tuple[Note, .
         kind=cpu.memory_type,
         c=cpu.id,
     )
-    return (Note(KEY, desktop, message("assumptions.no_host_was_named", f=f"{_factor(host):.2g}")),)
+    return (
+        Note(HOST_KEY, desktop, message("assumptions.no_host_was_named", f=f"{_factor(host):.2g}")),
+    )
 
 
 def _factor(host: AssumedHost) -> float:

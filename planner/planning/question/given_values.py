@@ -26,6 +26,8 @@ from planner.workloads import NamedWorkload
 KEY = "asked"
 TPOT_KEY, DROPPED_KEY, USERS_KEY = "tpot-ms default", "tpot-ms dropped", "users default"
 """Assumptions that tell a default: a limit on TPOT, that it could not be kept, one user."""
+HOST_KEY = "assumed host"
+"""The assumption that tells the host that nobody named."""
 IN_FLIGHT_KEY = "requests in flight"
 """The assumption that tells them where they are fewer than the batches of all replicas."""
 REASON = message("assumptions.given_what_is_not_named")

@@ -23,7 +23,6 @@ from planner.models.spec import ModelSpec
 from planner.planning.engines.published import PublishedWeights, release_named
 from planner.planning.plan.record import Plan
 from planner.planning.question import parameters as declared
-from planner.planning.question.assumed_hosts import AssumedHost, host_name
 from planner.planning.question.corrections import Correction
 from planner.planning.question.declaring import ANY as ANY
 from planner.planning.question.declaring import AUTO as AUTO
@@ -54,6 +53,7 @@ from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
     from planner.models.imatrix import ImportanceMatrix
+    from planner.planning.question.assumed_hosts import AssumedHost
     from planner.quality.profile import Profile
 
 
@@ -113,7 +113,7 @@ class QuestionInput(
         Raises:
             InputError: a list of names that is a single text.
         """
-        mine = {f.name for f in fields(self)}
+        mine, host = {f.name for f in fields(self)}, self.host or self.assumed_host
         values = {f.name: getattr(self, f.name) for f in fields(GivenValues) if f.name in mine}
         return GivenValues(
             **values
@@ -122,7 +122,7 @@ class QuestionInput(
                 "workload": self.loaded_workload,
                 "objective": given_or_none(self.objective),
                 "kv": given_or_none(self.kv),
-                "host": host_name(self.host, self.assumed_host),
+                "host": host if host is None or isinstance(host, str) else host.id,
                 "schemes": self._wanted_schemes,
                 "new_weights": self.new_weights or ("no" if self.release is not None else None),
                 "drop_policies": names_of_list("drop_policies", self.drop_policies),
@@ -361,7 +361,7 @@ class QuestionInput(
         """The questions whose best answer is the plan, with a note of what was asked."""
         given_values = given_values if given_values is not None else self.given_values
         told = given_values.with_scenario(self.loaded_scenario)
-        note = given_values_note(told if self.assumed_host is None else replace(told, host=None))
+        note = given_values_note(replace(told, host=None) if self.assumed_host else told)
         return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(given_values))
 
 

@@ -24,13 +24,13 @@ from planner.placement.layout import Layout
 from planner.placement.modules import Module, modules
 from planner.placement.shards import shard_byte_table
 from planner.planning.engines.offloads import KINDS_OF, OffloadWay, offload_way
-from planner.planning.question.assumed_hosts import AssumedHost, assumed_notes
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.host_place import Offload
 from planner.throughput.kernels import refusal
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
+    from planner.planning.question.assumed_hosts import AssumedHost
     from planner.planning.question.question import Question
 
 KEY = "host"
@@ -108,15 +108,18 @@ def with_offload(question: Question, engine: Engine | None, host: HostRequest) -
             source=offload.link.source,
         ),
     )
-    notes = question.notes
     if host.assumed is None:
-        notes = tuple(n for n in notes if n[0] != "devices")
+        notes = tuple(n for n in question.notes if n[0] != "devices")
+    else:
+        from planner.planning.question.assumed_hosts import assumed_notes
+
+        notes = (*question.notes, *assumed_notes(host.assumed, cpu))
     return replace(
         question,
         offload=offload,
         sizes=(1,),
         more_sizes=(),
-        notes=(*notes, *assumed_notes(host.assumed, cpu), note),
+        notes=(*notes, note),
     )
 
 

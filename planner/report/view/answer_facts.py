@@ -18,9 +18,9 @@ from planner.planning.plan.record import (
     Plan,
     WorkloadInfo,
 )
-from planner.planning.question.assumed_hosts import KEY as HOST_KEY
 from planner.planning.question.given_values import (
     DROPPED_KEY,
+    HOST_KEY,
     TPOT_KEY,
     USERS_KEY,
     replica_requests,

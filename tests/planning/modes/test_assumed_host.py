@@ -6,13 +6,23 @@ from typing import Any
 
 import pytest
 
-from planner.planning.modes.assumed_host import ENGINE, SLOWEST_STEP_SECONDS, on_assumed_host
+from planner.planning.modes.assumed_host import ENGINE, on_assumed_host
 from planner.planning.plan.record import Plan
-from planner.planning.question.assumed_hosts import KEY, assumed_hosts
+from planner.planning.question.assumed_hosts import (
+    READING_SECONDS,
+    SLOWEST_STEP_SECONDS,
+    assumed_hosts,
+)
+from planner.planning.question.given_values import HOST_KEY, TPOT_KEY
 from planner.planning.question.input import QuestionInput
 from planner.quality.floor import EIGHTY
 
-SMALL: dict[str, Any] = {"model": "gpt-oss-120b", "device": "rtx-5090", "engine": ENGINE, "context": 1024}
+SMALL: dict[str, Any] = {
+    "model": "gpt-oss-120b",
+    "device": "rtx-5090",
+    "engine": ENGINE,
+    "context": 1024,
+}
 
 
 @cache
@@ -28,13 +38,30 @@ def test_one_card_keeps_experts_in_memory_of_the_desktop_that_is_named() -> None
     assert plan.device.count == 1
     assert plan.offload is not None
     assert plan.offload.layers
-    assumed = [a for a in plan.assumptions if a.key == KEY]
+    assumed = [a for a in plan.assumptions if a.key == HOST_KEY]
     assert len(assumed) == 1
     assert assumed_hosts()[0].id in str(assumed[0].value)
 
 
-def test_no_step_is_slower_than_a_reader_waits_for() -> None:
-    assert 0 < small_card().performance.tpot_seconds.value <= SLOWEST_STEP_SECONDS
+def test_steps_are_as_fast_as_one_reads_where_a_file_reaches_it() -> None:
+    plan = small_card()
+    assert 0 < plan.performance.tpot_seconds.value <= READING_SECONDS < SLOWEST_STEP_SECONDS
+    assert [a.value for a in plan.assumptions if a.key == TPOT_KEY] == ["200 ms"]
+
+
+def test_the_published_file_is_served_as_it_is() -> None:
+    """A file of more bits than the fastest plan's lies with more layers in host memory."""
+    plan = small_card()
+    assert plan.quality.loss == 0
+    said = plan.recommendation
+    assert said is not None
+    assert not said.formats
+    assert plan.offload is not None
+    assert plan.offload.flags == ("--n-cpu-moe", str(len(plan.offload.layers)))
+
+
+def test_one_device_stays_among_what_was_assumed() -> None:
+    assert "devices" in {a.key for a in small_card().assumptions}
 
 
 def test_what_was_assumed_widens_times() -> None:
