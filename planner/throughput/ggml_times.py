@@ -139,8 +139,10 @@ def ggml_parts(
 def _tiled(k: Mapping[str, Array], rows: Array, judged: Array) -> tuple[Array, Array]:
     """(rows that tiles compute, times that they unpack a weight) of a matrix of ``rows``.
 
-    Tiles of experts are as wide as the tokens of the step fill evenly, whatever share of them an
-    expert has; or as the mean of its rows, with the last of its tiles half empty.
+    Tiles of experts are as wide as the tokens of the step, up to the widest, whatever share of them
+    an expert has; or as the mean of its rows, with the last of its tiles half empty. Beyond the
+    widest tile the engine takes narrower ones that fill evenly: what they save is left out, so that
+    more tokens never take less time.
     """
     step = np.where(k["step"] > 0, k["step"], 1.0)
     dense = np.maximum(
@@ -149,14 +151,15 @@ def _tiled(k: Mapping[str, Array], rows: Array, judged: Array) -> tuple[Array, A
     most = np.minimum(k["tile_rows"], WIDEST_TILE)
     by_mean = k["expert_tile"] == BY_MEAN
     columns = np.where(by_mean, rows, judged)
-    width = (
-        np.ceil(np.maximum(columns, 1.0) / np.ceil(np.maximum(columns, 1.0) / most) / step) * step
-    )
-    expert = np.where(by_mean, np.maximum(width, rows + width / 2.0), np.ceil(rows / width) * width)
+    width = np.minimum(np.ceil(np.maximum(columns, 1.0) / step) * step, most)
+    tiles = np.ceil(rows / width)
+    half_empty = np.maximum(np.minimum(1.5, rows / step + 0.5), rows / most + 0.5)
+    expert = np.where(by_mean, np.maximum(width, rows + width / 2.0), tiles * width)
     whole = (k["expert_tile"] == BY_STEP) | by_mean
+    unpacked = np.maximum(np.where(by_mean, half_empty, tiles), 1.0)
     return (
         np.where(whole, expert, dense),
-        np.where(whole, np.maximum(expert / width, 1.0), np.ceil(rows / k["tile_rows"])),
+        np.where(whole, unpacked, np.ceil(rows / k["tile_rows"])),
     )
 
 
