@@ -17,7 +17,7 @@ from evaluation.home.questions import HomeQuestion
 from planner.export.serve_line import ServeLine, serving_command
 from planner.lookup import known_spec
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.answer.one_request import ONE_REQUEST_KEY
+from planner.planning.answer.choice_notes import ONE_REQUEST_KEY
 from planner.planning.files.catalogue import PublishedFile, file_at
 from planner.planning.plan.file import read_plan
 from planner.planning.plan.record import Plan

@@ -63,9 +63,12 @@ class DefaultVerb(click.Group):
 
     def _refuse_misspelt(self, word: str) -> None:
         from planner.models.catalog import is_model
+
+        if word.startswith("-") or is_model(word):
+            return
         from planner.models.common_names import is_common_name
 
-        if not word.startswith("-") and not is_model(word) and not is_common_name(word):
+        if not is_common_name(word):
             from planner.cli.suggest import unknown_command
 
             unknown_command(word, self.commands)

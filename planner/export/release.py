@@ -5,7 +5,6 @@ from __future__ import annotations
 from planner.memory.engines.catalog import Engine
 from planner.messages.message import Text, message
 from planner.models.catalog import bundled_model, catalog
-from planner.models.hub.read import name_of_source
 from planner.models.spec import OWN_CODE, ModelSpec
 from planner.placement.modules import modules
 from planner.planning.engines.remote_code import (
@@ -65,6 +64,10 @@ def _keeps(scheme: str, released: set[str]) -> bool:
 def hub_release(plan: Plan) -> str:
     """What engines call the model of ``plan`` that was read from the hub (``org/name``, of a GGUF
     file ``org/name:QUANT``); empty for a model of another place."""
+    if ":" not in plan.model.source:
+        return ""
+    from planner.models.hub.names import name_of_source
+
     return name_of_source(plan.model.source)
 
 

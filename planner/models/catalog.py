@@ -16,7 +16,6 @@ from planner.base.strict_json import parse_object, read_config_bytes, short_repr
 from planner.base.system import is_windows_path
 from planner.messages.message import message
 from planner.models.configuration import QUANT_NAME, id_of, spec_from_bytes
-from planner.models.hub.names import hub_name, is_hub_name, required_hub_name
 from planner.models.links import require_inside
 from planner.models.spec import ModelSpec
 
@@ -145,7 +144,7 @@ def resolve_model(name: str, *, ignore_keys: Iterable[str] = ()) -> ModelSpec:
             f"{short_repr(key)}: a bundled model has no key to pass over",
             hint="leave --ignore-keys out, or name a configuration file",
         )
-    if is_hub_name(name):
+    if _is_of_hub(name):
         return _from_hub(name)
     note = "a folder of that name is here; write it as a path" if os.path.isdir(name) else ""
     try:
@@ -163,10 +162,13 @@ def bundled_model(name: str, *, note: str = "") -> ModelSpec:
     if model_id is None:
         own = "" if "/" in name else message("command.own_model")
         error = UnknownNameError("model", name[:120], model_ids(), note=note, own=own)
-        if "/" in name and hub_name(name) is not None:
-            error.hint = error.way_out = (
-                f"--online reads it from the hub: plan {name} DEVICE --online; {error.hint}"
-            )
+        if "/" in name:
+            from planner.models.hub.names import hub_name
+
+            if hub_name(name) is not None:
+                error.hint = error.way_out = (
+                    f"--online reads it from the hub: plan {name} DEVICE --online; {error.hint}"
+                )
         raise error
     return _bundled(model_id)
 
@@ -189,12 +191,23 @@ def bundled_of(repository: str, text: bytes, quant_text: bytes | None) -> ModelS
     return _bundled(model_id) if same else None
 
 
+def _is_of_hub(name: str) -> bool:
+    """Whether a name begins with ``hf:``; without a colon nothing is loaded to see it."""
+    if ":" not in name:
+        return False
+    from planner.models.hub.names import is_hub_name
+
+    return is_hub_name(name)
+
+
 def _from_hub(name: str) -> ModelSpec:
     """A model of the hub as it is kept here.
 
     Raises:
         InputError: nothing is kept of it. DataError, UnsupportedError: as :func:`resolve_model`.
     """
+    from planner.models.hub.names import required_hub_name
+
     spec = _kept_at_hub(name)
     if spec is None:
         wanted = required_hub_name(name)
@@ -210,7 +223,9 @@ def _from_hub(name: str) -> ModelSpec:
 
 def _kept_at_hub(name: str) -> ModelSpec | None:
     """The model that is kept of a repository of the hub; None where nothing is."""
-    wanted = required_hub_name(name) if is_hub_name(name) else hub_name(name)
+    from planner.models.hub.names import hub_name, required_hub_name
+
+    wanted = required_hub_name(name) if _is_of_hub(name) else hub_name(name)
     if wanted is None:
         return None
     from planner.models.hub.kept import kept_snapshot

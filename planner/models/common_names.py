@@ -56,7 +56,7 @@ def common_name(name: str) -> CommonName | None:
     if base and all(one == base or one.startswith(f"{base}-") for one in ids):
         return CommonName(base, _checkpoint(base, letters))
     if len(ids) > _MOST_LISTED:
-        raise UnknownNameError("model", name, ids)
+        raise UnknownNameError("model", name, ids, note="several have that name")
     if ids:
         raise UnknownNameError.ambiguous("model", name, ids)
     return None

@@ -54,10 +54,9 @@ MEANT = {
 SEVERAL = {
     "qwen3.5": ["qwen3.5-27b", "qwen3.5-35b-a3b"],
     "gemma 4": ["gemma-4-26b-a4b"],
-    "deepseek": ["deepseek-r1", "deepseek-v3.2"],
     "nemotron": ["nemotron-super-49b", "nemotron-3-nano-30b-a3b"],
-    "glm": ["glm-4.5-air", "glm-4.6"],
 }
+FAMILIES = ("deepseek", "glm")
 ELSEWHERE = {
     "glm4.7 flash": "zai-org/GLM-4.7-Flash",
     "deepseek coder v2": "deepseek-ai/DeepSeek-Coder-V2-Lite-Instruct",
@@ -78,6 +77,15 @@ def test_a_name_of_several_lists_them_and_each_works(name: str, some: list[str])
         planner.load_model(name)
     listed = caught.value.hint.removeprefix("which: ").removesuffix("?").split(", ")
     assert set(some) <= set(listed) <= set(model_ids())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_of_a_family_of_many_the_nearest_are_named_and_each_works(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="several have that name") as caught:
+        planner.load_model(name)
+    named = caught.value.hint.removeprefix("did you mean ").removesuffix("?").split(", ")
+    assert len(named) == 3
+    assert all(one.startswith(name) and planner.load_model(one).id == one for one in named)
 
 
 @pytest.mark.parametrize(("name", "way"), ELSEWHERE.items())

@@ -22,7 +22,7 @@ NOT_FOR_PLANNING = {
     "planner.quality.sensitivity.alpha_table",
     "planner.quality.sensitivity.measured_names",
 }
-MOST_MODULES = 463
+MOST_MODULES = 445
 """Modules of this package that a plan may import: each costs about 0.3 ms, records included.
 Thirteen of them are what losses rest on and mean: measured models, published accuracies, words;
 five are what an engine is at a version: its versions, classes, variables, code that releases carry,
@@ -32,10 +32,9 @@ twenty-two what decides: published practice, the ledger of evidence, calibrated 
 releases, drafts that are not used.
 Four are names that people type and the pages of --help, one the language of an answer, one how
 files keep messages, one a device with its number,
-one what a device-hour costs, one what a plan file says of requests that come by themselves, three
-files that others publish: names, sizes, how they are fetched, one what one request
-alone sees, one a file beside the one taken, one the bytes of a file of weights, one what launches
-of llama.cpp and MLX take."""
+one what a device-hour costs, one what a plan file says of requests that come by themselves. Files
+that others publish, the hub, and what is told of engines at home are loaded where they are asked
+for."""
 _SCRIPT = """
 import json, sys
 from planner.cli import main

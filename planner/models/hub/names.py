@@ -16,6 +16,12 @@ _NAME = re.compile(
     rf"(?P<repository>{_PART}/{_PART})(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._-]{{0,95}}))?"
     r"(?::(?P<quant>[A-Za-z0-9][A-Za-z0-9._-]{0,95}))?"
 )
+GGUF_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+"""How the parts of a GGUF file in several are named."""
+_SOURCE = re.compile(
+    r"hf:(?P<repository>[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)@[0-9a-f]{40}/"
+    r"(?P<file>[A-Za-z0-9._/-]+)"
+)
 
 
 @record
@@ -56,3 +62,23 @@ def required_hub_name(text: str) -> HubName:
             hint="hf:org/name, hf:org/name@REVISION, or hf:org/name-GGUF:Q4_K_M",
         )
     return name
+
+
+def name_of_source(source: str) -> str:
+    """What engines call a model of the hub by its ``source``: ``org/name``, with the quantisation
+    of a GGUF file behind a colon; empty for a model of another place."""
+    found = _SOURCE.fullmatch(source)
+    if found is None:
+        return ""
+    quant = f":{quant_of(found['file'])}" if found["file"].endswith(".gguf") else ""
+    return found["repository"] + quant
+
+
+def quant_of(file: str) -> str:
+    """What a GGUF file is quantised in, by its name: ``UD-Q4_K_XL`` of
+    ``Qwen3-8B-UD-Q4_K_XL.gguf``."""
+    stem = GGUF_PART.sub("", file.rsplit("/", 1)[-1]).removesuffix(".gguf")
+    found = re.search(
+        r"(?:^|[-.])((?:UD-)?(?:I?Q\d\w*|T?Q\d\w*|BF16|F16|F32|MXFP4\w*|NVFP4\w*))$", stem, re.I
+    )
+    return found[1] if found else stem

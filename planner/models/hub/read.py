@@ -3,7 +3,6 @@ configuration is the same."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from planner.models.checkpoint import is_checkpoint, read_stored
 from planner.models.configuration import QUANT_NAME, id_of, spec_from_bytes
 from planner.models.gguf_model import spec_from_gguf
 from planner.models.hub.kept import Snapshot
-from planner.models.hub.names import MAIN, PREFIX, HubName
+from planner.models.hub.names import GGUF_PART, MAIN, PREFIX, HubName, quant_of
 from planner.models.spec import ModelSpec
 
 CONFIG = "config.json"
@@ -23,11 +22,6 @@ Bundled = Callable[[str, bytes, bytes | None], ModelSpec | None]
 none is, or it says something else."""
 USUAL = ("q4_k_m", "q8_0")
 """What is taken of a repository of GGUF files where none is named, as llama.cpp's ``-hf`` does."""
-_PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
-_SOURCE = re.compile(
-    r"hf:(?P<repository>[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)@[0-9a-f]{40}/"
-    r"(?P<file>[A-Za-z0-9._/-]+)"
-)
 _SHOWN = 12
 
 
@@ -115,16 +109,6 @@ def _with_revision(name: HubName, spec: ModelSpec) -> ModelSpec:
     return replace(spec, notes=(*spec.notes, note))
 
 
-def name_of_source(source: str) -> str:
-    """What engines call a model of the hub by its ``source``: ``org/name``, with the quantisation
-    of a GGUF file behind a colon; empty for a model of another place."""
-    found = _SOURCE.fullmatch(source)
-    if found is None:
-        return ""
-    quant = f":{quant_of(found['file'])}" if found["file"].endswith(".gguf") else ""
-    return found["repository"] + quant
-
-
 def chosen_gguf(snapshot: Snapshot, name: HubName) -> tuple[str, ...]:
     """The GGUF file that ``name`` means, all its parts, first to last.
 
@@ -158,21 +142,11 @@ def quants_of(snapshot: Snapshot) -> tuple[str, ...]:
 def _gguf_files(snapshot: Snapshot) -> tuple[list[str], list[str]]:
     """(every GGUF file of a model, the first part of each)."""
     files = sorted(f for f in snapshot.files if f.endswith(".gguf") and "mmproj" not in f.lower())
-    return files, [f for f in files if (part := _PART.search(f)) is None or int(part[1]) == 1]
-
-
-def quant_of(file: str) -> str:
-    """What a GGUF file is quantised in, by its name: ``UD-Q4_K_XL`` of
-    ``Qwen3-8B-UD-Q4_K_XL.gguf``."""
-    stem = _PART.sub("", file.rsplit("/", 1)[-1]).removesuffix(".gguf")
-    found = re.search(
-        r"(?:^|[-.])((?:UD-)?(?:I?Q\d\w*|T?Q\d\w*|BF16|F16|F32|MXFP4\w*|NVFP4\w*))$", stem, re.I
-    )
-    return found[1] if found else stem
+    return files, [f for f in files if (part := GGUF_PART.search(f)) is None or int(part[1]) == 1]
 
 
 def _all_parts(file: str, files: list[str]) -> tuple[str, ...]:
-    part = _PART.search(file)
+    part = GGUF_PART.search(file)
     if part is None:
         return (file,)
     stem = file[: part.start()]

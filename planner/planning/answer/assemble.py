@@ -11,15 +11,18 @@ from planner.messages.message import Note, message
 from planner.models.inventory import Inventory
 from planner.planning.answer.assumptions import assumptions
 from planner.planning.answer.capacity import cache_info, capacity_info
-from planner.planning.answer.choice_notes import band_note, equal_note, rule_note, unlimited_note
+from planner.planning.answer.choice_notes import (
+    HOME_ENGINES,
+    band_note,
+    equal_note,
+    rule_note,
+    unlimited_note,
+)
 from planner.planning.answer.compare import compared_with_uniform
-from planner.planning.answer.dynamic_file import dynamic_note
 from planner.planning.answer.engine_notes import ggml_notes, kernel_notes, route_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.offload import with_offload_info
-from planner.planning.answer.one_request import one_request_note
-from planner.planning.answer.own_mix import own_mix_note
 from planner.planning.answer.reasons import ReasonInputs, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.rule_gains import rule_gains
@@ -158,11 +161,9 @@ def _plan(
                         else (
                             rule_note(choice),
                             *unlimited_note(winner, priced),
-                            *own_mix_note(winner, priced, choice),
-                            *dynamic_note(winner, priced, choice),
                         )
                     ),
-                    *one_request_note(winner, priced),
+                    *_home_notes(winner, priced, choice),
                     *ggml_notes(question, units),
                     *route_notes(question, units),
                     *kernel_notes(question, units),
@@ -305,6 +306,15 @@ def _open_note(solver: SolverInfo, layered: bool) -> tuple[Note, ...]:
             ),
         ),
     )
+
+
+def _home_notes(winner: SearchResult, priced: Priced, choice: Selection | None) -> tuple[Note, ...]:
+    """What is told of an engine that people run for themselves, loaded for those alone."""
+    if winner.space.model.question.engine not in HOME_ENGINES:
+        return ()
+    from planner.planning.answer.home_notes import home_notes
+
+    return home_notes(winner, priced, choice)
 
 
 def _repricing(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:

@@ -20,6 +20,12 @@ RULE_KEY, UNLIMITED_KEY = "decision rule", "without the default tpot-ms"
 """Assumptions that tell what counts as a gain, and what the default limit on TPOT costs."""
 ABOVE_KEY = "above max-loss"
 """The assumption that tells of a published deployment that loses more than the default limit."""
+OWN_MIX_KEY, DYNAMIC_KEY = "own mix at this size", "dynamic file"
+"""Assumptions that tell what a mix of one's own brings, and the file of mixed types beside it."""
+ONE_REQUEST_KEY = "one request alone"
+"""The assumption that tells what one request alone sees."""
+HOME_ENGINES = ("llama.cpp", "mlx")
+"""Engines that people run at home, for themselves."""
 
 
 def rule_note(choice: Selection) -> Note:

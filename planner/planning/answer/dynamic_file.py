@@ -13,6 +13,7 @@ from math import exp, log
 from planner.base.records import record
 from planner.base.units import GIB
 from planner.messages.message import Note, message
+from planner.planning.answer.choice_notes import DYNAMIC_KEY
 from planner.planning.choose.selection import Selection
 from planner.planning.engines.repositories import GGUF
 from planner.planning.files.catalogue import PublishedFile, file_at, files_of
@@ -24,8 +25,6 @@ from planner.planning.search.uniform import uniform_choice, uniform_loss
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.model import CostModel
 
-DYNAMIC_KEY = "dynamic file"
-"""The assumption that tells of it."""
 DYNAMIC = "UD-"
 """How the names of such files begin."""
 LEAST, MOST = 0.71, 1.58

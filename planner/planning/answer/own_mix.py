@@ -7,6 +7,7 @@ from math import ceil, floor, log10
 
 from planner.base.units import format_seconds
 from planner.messages.message import Note, message
+from planner.planning.answer.choice_notes import OWN_MIX_KEY
 from planner.planning.choose.selection import Selection
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.price.price import Priced, file_bytes_of, price
@@ -14,8 +15,6 @@ from planner.planning.search.grid_search import SearchResult, solve_candidate
 from planner.planning.search.spaces import with_question
 from planner.planning.space.losses import saturated_loss
 
-OWN_MIX_KEY = "own mix at this size"
-"""The assumption that tells of it."""
 WORTH_LESS = 0.05
 """A share of the loss below which a mix is not worth telling."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from planner.base.units import format_rate
 from planner.messages.message import Message, Text, message
-from planner.planning.answer.dynamic_file import DYNAMIC_KEY
+from planner.planning.answer.choice_notes import DYNAMIC_KEY
 from planner.planning.answer.recommend_text import reason_alone
 from planner.planning.plan.names import is_just, name_kind, pooled_kind, with_cache
 from planner.planning.plan.recommendation import MeasureNext, NextLossStep, OtherPlan

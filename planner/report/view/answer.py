@@ -12,10 +12,8 @@ from planner.export.serve_line import ServeLine, serving_command
 from planner.lookup import known_spec
 from planner.messages.message import Message
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.answer.one_request import ONE_REQUEST_KEY
-from planner.planning.answer.own_mix import OWN_MIX_KEY
+from planner.planning.answer.choice_notes import ONE_REQUEST_KEY, OWN_MIX_KEY
 from planner.planning.answer.recommend_text import format_word
-from planner.planning.files.catalogue import file_at
 from planner.planning.plan.record import Estimate, OpenArrivals, Plan
 from planner.planning.question.given_values import recorded_values, requests_in_flight
 from planner.planning.question.time_limits import REQUEST_TIME
@@ -293,7 +291,11 @@ def other_programs(t: Phrases, plan: Plan, *, short: bool = False) -> tuple[Bloc
     """The size of the published file that is served, and what else runs it; ``short``: one program
     alone. Nothing without a file."""
     said = plan.recommendation
-    file = file_at(said.checkpoint, known_spec(plan.model.id)) if said is not None else None
+    if said is None or not said.checkpoint:
+        return ()
+    from planner.planning.files.catalogue import file_at
+
+    file = file_at(said.checkpoint, known_spec(plan.model.id))
     if file is None:
         return ()
     size = "" if file.bytes is None else t("plan.download", size=f"{file.bytes / GIB:.2f}")

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 import planner
+from planner.planning.answer.choice_notes import DYNAMIC_KEY
 from planner.planning.answer.dynamic_file import (
-    DYNAMIC_KEY,
     LEAST,
     MOST,
     SizedLoss,

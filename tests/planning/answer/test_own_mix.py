@@ -3,7 +3,8 @@
 import re
 
 import planner
-from planner.planning.answer.own_mix import OWN_MIX_KEY, WORTH_LESS
+from planner.planning.answer.choice_notes import OWN_MIX_KEY
+from planner.planning.answer.own_mix import WORTH_LESS
 from planner.planning.files.sizes import gguf_bytes
 from planner.planning.plan.record import Plan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import planner
-from planner.planning.answer.one_request import ONE_REQUEST_KEY
+from planner.planning.answer.choice_notes import ONE_REQUEST_KEY
 from planner.planning.plan.record import Plan
 from planner.report.render.plan_text import MOST_LINES, plan_text
 

@@ -1,20 +1,28 @@
-"""What one request alone sees of a plan whose engine people run for themselves: how fast its prompt
-is read, how fast it is answered, and how long its context window may be."""
+"""What answers tell of engines that people run for themselves: what a mix of one's own would bring,
+the file of mixed types beside the one that is taken, and what one request alone sees (how fast its
+prompt is read, how fast it is answered, how long its context window may be)."""
 
 from __future__ import annotations
 
 from planner.base.units import format_rate
 from planner.messages.message import Note, message
 from planner.planning.answer.capacity import capacity_info
+from planner.planning.answer.choice_notes import HOME_ENGINES, ONE_REQUEST_KEY
+from planner.planning.answer.dynamic_file import dynamic_note
+from planner.planning.answer.own_mix import own_mix_note
+from planner.planning.choose.selection import Selection
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced
 from planner.planning.search.grid_search import SearchResult
 from planner.planning.search.served_batch import ServedCandidate, result_at
 
-ONE_REQUEST_KEY = "one request alone"
-"""The assumption that tells of it."""
-ENGINES = ("llama.cpp", "mlx")
-"""Engines that people run at home, for themselves."""
+
+def home_notes(winner: SearchResult, priced: Priced, choice: Selection | None) -> tuple[Note, ...]:
+    """The notes in their order; without a ``choice`` among files those of one request alone."""
+    alone = one_request_note(winner, priced)
+    if choice is None:
+        return alone
+    return (*own_mix_note(winner, priced, choice), *dynamic_note(winner, priced, choice), *alone)
 
 
 def one_request_note(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:
@@ -23,7 +31,7 @@ def one_request_note(winner: SearchResult, priced: Priced) -> tuple[Note, ...]:
     engine for servers, or of a layout that holds more than one request at once."""
     model = winner.space.model
     layout = priced.layout
-    if model.question.engine not in ENGINES or layout.dp * layout.pp != 1:
+    if model.question.engine not in HOME_ENGINES or layout.dp * layout.pp != 1:
         return ()
     served = ServedCandidate(winner.space, winner.candidate, winner.segments, priced).at(1)
     work, alone = model.question.workload, served.priced
