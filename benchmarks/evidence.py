@@ -22,7 +22,7 @@ from math import log
 from pathlib import Path
 
 from benchmarks import correction_spread, differing, left_out_kinds
-from benchmarks.intervals import OF_A_STEP, REGIMES, metric_of, report, with_widths
+from benchmarks.intervals import OF_A_PROMPT, OF_A_STEP, REGIMES, metric_of, report, with_widths
 from planner.lab.validation.records import Outcome
 from planner.lab.validation.run import validate
 from planner.planning.plan.schema import ENGINES
@@ -73,7 +73,7 @@ def residuals(outcomes: Iterable[Outcome]) -> list[Residuals]:
         metric = metric_of(one)
         if not metric or one.kind.engine not in ENGINES or one.table.startswith(SELF_REPORTED):
             continue
-        sign = -1.0 if one.metric in OF_A_STEP else 1.0
+        sign = -1.0 if one.metric in OF_A_STEP | OF_A_PROMPT else 1.0
         key = metric, one.kind, one.model, one.table
         error = sign * log(one.measured / one.predicted)
         groups.setdefault(key, []).append((error, one.operators))
@@ -97,10 +97,11 @@ def main(folders: Sequence[str]) -> None:
     FILE.write_text("\n".join(HEAD) + "\n" + as_csv(lines), encoding="utf-8")
     left_out_kinds.DATA.write_text(left_out_kinds.costs(lines, unnamed), encoding="utf-8")
     differing.DATA.write_text(differing.entries(rows), encoding="utf-8")
-    correction_spread.DATA.write_text(correction_spread.entries(lines), encoding="utf-8")
     for known in (evidence.served_residuals, evidence.evidence):
         known.cache_clear()
     measured_errors.forget()
+    rounded = evidence.served_residuals()
+    correction_spread.DATA.write_text(correction_spread.entries(rounded), encoding="utf-8")
     print(report(with_widths(outcomes)))
     print(
         "written:",

@@ -20,11 +20,14 @@ from planner.planning.price.measured_errors import common_sigmas, unmeasured_sig
 from planner.planning.price.served_sigmas import interval
 
 LEAST = 40
-REGIMES = ("aggregated", "disaggregated", "published", "one user", "window")
+ONE_USER = "one user"
+REGIMES = ("aggregated", "disaggregated", "published", ONE_USER, "window")
 """Steady loads: no runs of all requests at once, and no excluded rows."""
 RATES = {"output_tokens_per_second", "total_tokens_per_second", "requests_per_second"}
 OF_A_STEP = {"decode_tokens_per_second"}
 """Rates whose error is that of TPOT."""
+OF_A_PROMPT = {"prefill_tokens_per_second"}
+"""Rates whose error is that of TTFT where there is one user, and so no queue."""
 INSIDE = 0.80
 SPLITS: dict[str, Callable[[ServedKind], tuple[str, ...]]] = {
     "engine": lambda k: (k.engine,),
@@ -40,6 +43,8 @@ def metric_of(one: Outcome) -> str:
         return "throughput"
     if one.metric in OF_A_STEP:
         return "tpot"
+    if one.metric in OF_A_PROMPT:
+        return "ttft" if one.regime == ONE_USER else ""
     return one.metric if one.metric in METRICS else ""
 
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from planner.lab.validation.e2e_silicon import kind_of_row, predictions, resolved
 from planner.lab.validation.records import EXCLUDED, NotCoveredError
 from planner.lab.validation.served import spec_of
-from planner.planning.price.evidence import METRICS, Residuals
+from planner.planning.price.evidence import METRICS, ONE_USER, Residuals
 from planner.planning.price.kinds import ServedKind
-from planner.planning.price.measured_errors import FILE, WIDEST, needed, ordered, weighted
+from planner.planning.price.measured_errors import FILE, PROMPT, WIDEST, needed, ordered, weighted
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
 
@@ -73,27 +73,50 @@ def _unnamed(
 
 
 def costs(lines: Sequence[Residuals], unnamed: Sequence[Residuals]) -> str:
-    """The data file: of ``lines``, and of the same rows ``unnamed`` by their engine."""
+    """The data file: of ``lines``, and of the same rows ``unnamed`` by their engine; of prompts by
+    engines that were measured with one user, whose rows need no other name for it."""
     out = [*HEAD, "metric,key,value,sigma,rows,basis"]
-    for metric in METRICS:
-        widest: dict[str, float] = {}
-        for key in KEYS:
-            mine = [r for r in (unnamed if key == "engine" else lines) if r.metric == metric]
-            known = [r for r in lines if r.metric == metric]
-            for value in sorted({getattr(r.kind, key) for r in mine}):
-                some = [r for r in mine if getattr(r.kind, key) == value]
-                others = [r for r in known if getattr(r.kind, key) != value]
-                rows = sum(len(r.residuals) for r in some)
-                if rows < FEWEST or not others:
-                    continue
-                sigma = extra(some, others)
-                widest[key] = max(widest.get(key, 0.0), sigma)
-                out.append(f"{metric},{key},{value},{sigma:.3f},{rows},left out")
-        for key in KEYS:
-            out.append(f"{metric},{key},{WIDEST},{widest.get(key, 0.0):.3f},0,widest of the key")
-        most = max(widest.values(), default=0.0)
-        out.append(f"{metric},{CACHE},{WIDEST},{most:.3f},0,no row: widest of all keys")
+    engines = {r.kind.engine for r in lines if r.metric == "ttft" and r.table.startswith(ONE_USER)}
+    for name in (*METRICS, PROMPT):
+        metric = "ttft" if name == PROMPT else name
+        known = [r for r in lines if r.metric == metric]
+        prompts = [r for r in known if r.kind.engine in engines]
+        if name == PROMPT:
+            out += _of_metric(name, known, prompts, prompts)
+            continue
+        if metric == "ttft":  # no queue is in prompts: they do not tell what it costs
+            known = [r for r in known if r not in prompts]
+        out += _of_metric(name, known, known, [r for r in unnamed if r.metric == name])
     return "\n".join(out) + "\n"
+
+
+def _of_metric(
+    name: str,
+    known: Sequence[Residuals],
+    scored: Sequence[Residuals],
+    unnamed: Sequence[Residuals],
+) -> Iterator[str]:
+    """The lines of ``name``: each value of ``scored`` (engines of ``unnamed``) by the others that
+    are ``known``."""
+    widest: dict[str, float] = {}
+    for key in KEYS:
+        mine = unnamed if key == "engine" else scored
+        for value in sorted({getattr(r.kind, key) for r in mine}):
+            some = [r for r in mine if getattr(r.kind, key) == value]
+            others = [r for r in known if getattr(r.kind, key) != value]
+            rows = sum(len(r.residuals) for r in some)
+            if rows < FEWEST or not others:
+                continue
+            sigma = extra(some, others)
+            widest[key] = max(widest.get(key, 0.0), sigma)
+            yield f"{name},{key},{value},{sigma:.3f},{rows},left out"
+    most = max(widest.values(), default=0.0)
+    for key in KEYS:
+        told = key in widest
+        basis = "widest of the key" if told or name != PROMPT else "no row: widest of all keys"
+        sigma = widest.get(key, most if name == PROMPT else 0.0)
+        yield f"{name},{key},{WIDEST},{sigma:.3f},0,{basis}"
+    yield f"{name},{CACHE},{WIDEST},{most:.3f},0,no row: widest of all keys"
 
 
 def extra(some: Sequence[Residuals], others: Iterable[Residuals]) -> float:

@@ -213,7 +213,7 @@ def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
         blank,
         kind,
         measured,
-        "tpot" if use.metric == DECODE else "",
+        "tpot" if use.metric == DECODE else "ttft",
         device=case.device,
         model=spec_of(case.model).id,
         format=case.recipe.experts,

@@ -28,6 +28,9 @@ PUBLISHED = "as in the published recipe"
 CLOSED_LOOPS = ("e2e_silicon",)
 """How tables begin whose rows are closed loops at a stated concurrency, by current engines: those
 that widths are taken from."""
+ONE_USER = ("e2e_apple", "llamabench_")
+"""How tables begin whose rows are one user's: a TTFT of theirs is the time of a prompt, without a
+queue."""
 SAME_CODE = frozenset(("requests", "device"))
 """Keys without which the same code runs."""
 FEWEST = 3
@@ -102,6 +105,16 @@ def served_caches(engine: str, architecture: str) -> frozenset[str]:
         r.kind.cache
         for r in served_residuals()
         if engine == r.kind.engine and architecture == r.kind.architecture
+    )
+
+
+@cache
+def of_one_user() -> frozenset[str]:
+    """Engines whose prompts were measured with one user."""
+    return frozenset(
+        r.kind.engine
+        for r in served_residuals()
+        if r.metric == "ttft" and r.table.startswith(ONE_USER)
     )
 
 

@@ -9,6 +9,8 @@ class in as many pools.
 
 Where no deployment of a kind was measured, what leaving such kinds out cost where they were
 measured is added (``planning/data/left_out_kinds.csv``, which ``benchmarks/evidence.py`` writes).
+Not knowing an engine costs its TTFT most, because of the queue; engines whose prompts were measured
+with one user take what leaving out kinds of such rows cost (PROMPT).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from planner.planning.price.evidence import (
     NONE,
     Residuals,
     evidence,
+    of_one_user,
     served_residuals,
 )
 from planner.planning.price.kinds import ONE_POOL, PLAIN_CACHES, ServedKind
@@ -44,6 +47,8 @@ ALIKE = {"pools": 8.0, "latent attention": 3.0, "experts": 2.0, "requests": 2.0}
 """How much more a row counts that is in two pools as well, or in one; of a model with latent
 attention, or with experts, as well, or without; in the same range of requests."""
 LATENT = ("mla", "compressed")
+PROMPT = "prompt"
+"""In the file: TTFT of engines whose prompts were measured with one user."""
 WIDEST = "*"
 """The value of a key for all others."""
 LEFT_OUT = ("engine", "architecture", "model", "layout", "cache")
@@ -166,11 +171,10 @@ def _left_out(kind: ServedKind, metric: str) -> float:
         key: sum(len(r.residuals) for r in mine if _shared(r.kind, kind, key)) for key in LEFT_OUT
     }
     costs = _costs()
+    name = PROMPT if metric == "ttft" and kind.engine in of_one_user() else metric
     few = [key for key, rows in known.items() if rows < ENOUGH]
-    found = (
-        costs.get((metric, key, getattr(kind, key)), costs[metric, key, WIDEST]) for key in few
-    )
-    return max(found, default=0.0) or costs[metric, "cache", WIDEST]
+    found = (costs.get((name, key, getattr(kind, key)), costs[name, key, WIDEST]) for key in few)
+    return max(found, default=0.0) or costs[name, "cache", WIDEST]
 
 
 def _shared(one: ServedKind, other: ServedKind, key: str) -> bool:

@@ -187,6 +187,31 @@ def test_the_script_takes_headline_rows_of_a_kind_alone() -> None:
     assert lines[0].endswith("0.100 -0.200 -0.300,0.050 0.050 0.050")
 
 
+def test_prompts_of_one_user_are_times_to_the_first_token() -> None:
+    """A slower prompt than predicted is a longer TTFT; where requests queue it tells nothing."""
+    kind = replace(kind_with_rows(), engine="llama.cpp")
+
+    def row(regime: str, table: str = "llamabench_x") -> Outcome:
+        return Outcome(
+            table=table,
+            row=0,
+            metric="prefill_tokens_per_second",
+            device="strix-halo",
+            software="llama.cpp",
+            model="llama-3.1-8b",
+            format="bf16",
+            regime=regime,
+            measured=exp(-0.3),
+            predicted=1.0,
+            kind=kind,
+            operators=0.1,
+        )
+
+    (found,) = residuals([row("one user"), row("window"), row("one user", "e2e_community")])
+    assert found.metric == "ttft"
+    assert found.residuals == pytest.approx((0.3,))
+
+
 def test_what_others_publish_of_a_kind_is_said_where_nobody_served_it() -> None:
     """One function says it of a plan that is chosen and of one that is priced."""
     given: dict[str, Any] = {"devices": 1, "engine": "sglang", "batch": 8, "context": 4096}

@@ -5,12 +5,14 @@ from itertools import pairwise
 
 import pytest
 
+from benchmarks.left_out_kinds import costs as costs_of
 from planner.placement.deployment_kinds import CONCURRENCY_RANGES
 from planner.planning.price import measured_errors
 from planner.planning.price.evidence import METRICS, Residuals, served_residuals
 from planner.planning.price.kinds import ServedKind
 from planner.planning.price.measured_errors import (
     LEAST,
+    PROMPT,
     Z80,
     common_sigmas,
     needed,
@@ -117,10 +119,41 @@ def test_what_was_not_measured_is_widened(change: dict[str, str]) -> None:
     assert min(found.tpot, found.ttft, found.throughput) > 0.02
 
 
+def test_prompts_without_a_queue_are_not_as_wide_as_queues() -> None:
+    """An engine whose prompts were measured with one user is not widened by what not knowing the
+    queue of another costs; its other times are as before."""
+    card = replace(KIND, architecture="Ada", device="rtx-4090", requests="1-8")
+    known, other = (unmeasured_sigmas(replace(card, engine=e)) for e in ("llama.cpp", "pytorch"))
+    costs = measured_errors._costs()
+    assert known.ttft == max(costs[PROMPT, key, "*"] for key in ("architecture", "model"))
+    assert 0.2 < known.ttft < 0.6 < other.ttft
+    assert known.tpot == other.tpot
+
+
+def test_costs_of_prompts_leave_kinds_out() -> None:
+    """What MLX lacks, told by llama.cpp alone, is its cost; queued rows keep their own."""
+    near, far = 0.1 * Z80, 0.5 * Z80
+
+    def prompts(engine: str, residual: float) -> Residuals:
+        kind = replace(KIND, engine=engine, requests="1-8")
+        return Residuals("ttft", kind, engine, "e2e_apple", (residual,) * 8, (0.0,) * 8)
+
+    queued = Residuals("ttft", KIND, "a", "e2e_silicon", (near,) * 8, (0.0,) * 8)
+    text = costs_of([prompts("llama.cpp", near), prompts("mlx", far), queued], [queued])
+    rows = [row.split(",") for row in text.splitlines()]
+    told = {
+        (row[0], row[1], row[2]): float(row[3]) for row in rows if len(row) > 3 and row[4] != "rows"
+    }
+    assert told[PROMPT, "engine", "mlx"] == pytest.approx((0.25 - 0.01) ** 0.5, abs=1e-3)
+    assert told[PROMPT, "engine", "llama.cpp"] == 0.0
+    assert told[PROMPT, "layout", "*"] == told[PROMPT, "engine", "*"]
+    assert told["ttft", "engine", "*"] == 0.0
+
+
 def test_nothing_costs_more_than_the_widest() -> None:
     costs = measured_errors._costs()
     for (metric, key, value), sigma in costs.items():
-        assert metric in METRICS
+        assert metric in (*METRICS, PROMPT)
         assert 0 <= sigma <= costs[metric, key, "*"], (metric, key, value)
         assert sigma <= costs[metric, "cache", "*"]
 
