@@ -12,6 +12,7 @@ from statistics import median
 
 from evaluation.community.rule import CARD, CPU, OFFLOADED, MachineRow, llmfit_decode
 from planner.lab.validation.e2e_single import DECODE, predict_rows
+from planner.lab.validation.home_commands import command_of
 from planner.lab.validation.served import spec_of
 
 TABLE = "e2e_community"
@@ -37,13 +38,17 @@ class BothRules:
 
 
 def kind_of_row(row: Mapping[str, str]) -> str:
-    """Where a row's model ran: a card, Apple's chips, a CPU, or partly in host memory."""
+    """Where a row's model ran: a card, Apple's chips, a CPU, or partly in host memory.
+
+    Raises:
+        NotCoveredError: the row's command is not read.
+    """
     if not row["gpu"].strip():
         return CPU
     if row["preset"].startswith("Apple"):
         return APPLE
-    layers = row["gpu_layers"].strip()
-    return OFFLOADED if layers == "0.0" or "--n-cpu-moe" in row["command"] else CARD
+    said = command_of(row)
+    return OFFLOADED if said.hosted or not said.layers else CARD
 
 
 def machine_of(row: Mapping[str, str]) -> MachineRow:

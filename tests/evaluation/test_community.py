@@ -89,6 +89,8 @@ def test_kinds_of_rows() -> None:
     assert kind_of_row({**ROW, "gpu": ""}) == CPU
     assert kind_of_row({**ROW, "preset": "Apple M1 Max (64 GB)"}) == APPLE
     assert kind_of_row({**ROW, "command": "llama-server --n-cpu-moe 20"}) == OFFLOADED
+    assert kind_of_row({**ROW, "command": "llama-server --n-cpu-moe 0 -ngl 99"}) == CARD
+    assert kind_of_row({**ROW, "gpu_layers": "0.0"}) == OFFLOADED
     assert machine_of({**ROW, "backend": ""}).backend == "cuda"
 
 

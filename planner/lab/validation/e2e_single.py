@@ -6,19 +6,25 @@ behind what the cache holds already; decode tokens/s those of one sequence at th
 answer. A mixture of llama-quantize has its type for every matrix. Files of other mixed types,
 drafts without a stated acceptance, parts in host memory, files that are larger than the memory
 of the device, BF16 by Vulkan on Strix Halo and what is faster than the machine have a reason
-instead.
+instead. So has a row whose command, or context and cache, leaves a part to the host.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import hypot
 
 from planner.base.errors import PlannerError
 from planner.lab.validation.cells import MOST_NAME, MOST_TOKENS, count, positive
+from planner.lab.validation.home_commands import (
+    ALL_LAYERS,
+    HomeCommand,
+    check_on_card,
+    command_of,
+)
 from planner.lab.validation.machine_limits import check_possible
 from planner.lab.validation.names import device_name
 from planner.lab.validation.parallelism import Shape
@@ -37,6 +43,8 @@ from planner.lab.validation.served import (
 )
 from planner.lab.validation.served_kinds import served_kind
 from planner.lab.validation.serving_rules import formats
+from planner.memory.caches import cache_classes, request_bytes
+from planner.placement.layout import Layout
 from planner.planning.engines.mixes import mixes_of, mixture_named
 from planner.planning.price.served_sigmas import Shares
 from planner.planning.price.step import Assignment, Serving, step_times
@@ -58,10 +66,6 @@ _OWN_MIXTURE = re.compile(
 _OTHERS = re.compile(r"\bUD\b|_XL|-UD-|^UD", re.IGNORECASE)
 """Quantisers that give tensors types of their own under these names."""
 _PLAIN = re.compile(r"MXFP4|NVFP4|BF16|FP16|F16|Q8_0|Q4_0", re.IGNORECASE)
-_DEPTH = re.compile(r"(?<!\S)(?:-d|--n-depth)[ =](\d+)(?!\S)")
-_UBATCH = re.compile(r"(?<!\S)(?:-ub|--ubatch-size)[ =](\d+)(?!\S)")
-_BENCH = re.compile(r"(?<!\S)\S*llama-bench(?!\S)")
-"""A program that times answers behind what -d puts into the cache, and no prompt of its own."""
 _DEEP_UBATCH = "2048"
 """Of deep rows of kyuz0/amd-strix-halo-toolboxes whose table says "default", but of Vulkan:
 benchmark/run_benchmarks.sh at the rows' commit (d1a34be)."""
@@ -93,6 +97,7 @@ class SingleUse:
     answer: str
     ubatch: str = ""
     refused: str = ""
+    said: HomeCommand = field(default_factory=HomeCommand)
 
 
 def _llamabench(row: Mapping[str, str]) -> list[SingleUse]:
@@ -137,17 +142,18 @@ def _apple(row: Mapping[str, str]) -> list[SingleUse]:
 
 
 def _community(row: Mapping[str, str]) -> list[SingleUse]:
-    refused = ""
+    refused, said = "", HomeCommand()
+    try:
+        said = command_of(row)
+    except NotCoveredError as error:
+        refused = error.reason
     if row["spec_decoding"].strip().lower() == "true" or row["mtp"].strip().lower() == "true":
         refused = "setting not stated"
-    elif row["gpu"].strip() and row["gpu_layers"].strip() not in ("", "99.0", "999.0", "999999.0"):
-        refused = "partial offload"
     elif row["batch"].strip() not in ("", "1", "1.0") and not row["decode_tokens_per_s"].strip():
         refused = "malformed row"
-    command = row.get("command", "")
-    stated, passes = _DEPTH.search(command), _UBATCH.search(command)
-    depth = stated[1] if stated is not None else "0"
-    bench = _BENCH.search(command) is not None
+    if not row["gpu"].strip():  # nothing of it is on a card
+        said = replace(said, layers=ALL_LAYERS, hosted=False)
+    depth = said.depth or "0"
     return [
         SingleUse(
             metric,
@@ -156,11 +162,12 @@ def _community(row: Mapping[str, str]) -> list[SingleUse]:
             row["gpu"] or row["cpu"],
             row["model"],
             row["quantization"],
-            depth if metric == PROMPT or bench else row["prompt_tokens"],
+            depth if metric == PROMPT or said.bench else row["prompt_tokens"],
             row["prompt_tokens"],
             row["output_tokens"],
-            passes[1] if passes is not None else "",
+            said.ubatch,
             refused,
+            said,
         )
         for metric, column in (
             (PROMPT, "prefill_tokens_per_s"),
@@ -202,6 +209,7 @@ def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
             raise NotCoveredError("quantity not predicted")
         case = _case(use)
         measured = positive(use.measured)
+        _check_held(case, use.said)
         found = _predicted(case, use.metric, *_lengths(use))
         check_possible(
             device_of(case.device), _assigned(case), measured, reads_prompts=use.metric == PROMPT
@@ -233,6 +241,7 @@ def _case(use: SingleUse) -> Deployed:
     if use.refused:
         raise NotCoveredError(use.refused)
     spec = spec_of(use.model)
+    check_on_card(use.said, spec, use.model)
     mixture = _mixture(engine, use)
     stated = (_MLX if engine == "mlx" else _PLAIN).search("Q8_0" if mixture else use.types)
     if stated is None:
@@ -241,6 +250,7 @@ def _case(use: SingleUse) -> Deployed:
     chosen = formats(spec.id, label, engine=engine, blackwell=False)
     if chosen is None:
         raise NotCoveredError("unknown format")
+    cache = use.said.cache or "bf16"
     usual = MLX_CHUNK if engine == "mlx" else UBATCH
     ubatch = count(use.ubatch, MOST_TOKENS) if use.ubatch.strip() else usual
     return Deployed(
@@ -248,7 +258,10 @@ def _case(use: SingleUse) -> Deployed:
         device.id,
         engine,
         (),
-        replace(chosen.recipe("bf16", experts=spec.experts is not None), mixture=mixture),
+        replace(
+            chosen.recipe(cache, experts=spec.experts is not None),
+            mixture=mixture,
+        ),
         Shape(1, 1, 1, 0, 0),
         1,
         1,
@@ -300,6 +313,23 @@ def _assigned(case: Deployed) -> Assignment:
     return assignment(case)
 
 
+def _check_held(case: Deployed, said: HomeCommand) -> None:
+    """Stop at weights and a cache of the stated context that the device does not hold: drivers
+    move the rest to the host.
+
+    Raises:
+        NotCoveredError: it holds less, or does not store the cache.
+    """
+    spec = spec_of(case.model)
+    try:
+        caches = cache_classes(spec, Layout(1, 1, 1, 1), case.recipe.kv)
+    except PlannerError as error:
+        raise NotCoveredError("not legal") from error
+    held = weight_bytes(_assigned(case)) + request_bytes(caches, said.context)
+    if held > device_of(case.device).capacity_bytes.value:
+        raise NotCoveredError("not legal")
+
+
 @cache
 def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int) -> Predicted:
     """Tokens/s, with what builds of one engine differ by.
@@ -320,8 +350,6 @@ def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int
         length=float(depth + answer / 2),
     )
     assigned = _assigned(case)
-    if weight_bytes(assigned) > device_of(case.device).capacity_bytes.value:
-        raise NotCoveredError("not legal")
     try:
         times = step_times(assigned, work)
     except PlannerError as error:

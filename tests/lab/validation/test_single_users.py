@@ -105,6 +105,11 @@ def test_each_row_of_the_leaderboard_has_both_rates() -> None:
         (COMMUNITY, {"gpu": "RTX 2060"}, "unknown device"),
         (COMMUNITY, {"spec_decoding": "True"}, "setting not stated"),
         (COMMUNITY, {"gpu_layers": "24.0"}, "partial offload"),
+        (COMMUNITY, {"gpu_layers": "32.0"}, "partial offload"),
+        (COMMUNITY, {"command": "llama-server -ngl 20"}, "partial offload"),
+        (COMMUNITY, {"command": "llama-server -ngl 99 --no-kv-offload"}, "partial offload"),
+        (COMMUNITY, {"kv_cache": "turbo3"}, "unknown format"),
+        (COMMUNITY, {"gpu": "RTX 3060", "command": "llama-server -c 131072"}, "not legal"),
         (COMMUNITY, {"engine": "hipfire"}, "unknown engine"),
         (COMMUNITY, {"gpu": "RTX 3060", "model": "Qwen/Qwen3-32B"}, "not legal"),
         (BENCH, {"backend": "vulkan_radv", "file_quant": "BF16"}, "not measured"),
@@ -114,6 +119,39 @@ def test_each_row_of_the_leaderboard_has_both_rates() -> None:
 )
 def test_reasons(row: Mapping[str, str], changes: dict[str, str], reason: str) -> None:
     assert {o.reason for o in all_of(row, **changes)} == {reason}
+
+
+EXPERTS = {**COMMUNITY, "gpu": "RTX 3090", "model": "openai/gpt-oss-20b", "quantization": "MXFP4"}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--n-cpu-moe 12", "-ncmoe 1", "--cpu-moe", '-ot "blk.(3[3-9]).ffn_.*_exps=CPU"', "-ngl 24"],
+)
+def test_a_part_in_host_memory_has_a_reason(flags: str) -> None:
+    command = f"llama-server -m model.gguf {flags} -c 4096"
+    assert {o.reason for o in all_of(EXPERTS, command=command)} == {"partial offload"}
+
+
+@pytest.mark.parametrize("flags", ["", "--n-cpu-moe 0", "-ngl 25", "--n-gpu-layers 999999"])
+def test_a_stack_and_its_head_on_the_card_count(flags: str) -> None:
+    """24 layers and the head are 25."""
+    found = all_of(EXPERTS, command=f"llama-server {flags}", gpu_layers="")
+    assert not any(one.reason for one in found)
+    assert found == all_of(EXPERTS, command="llama-server")
+
+
+def test_caches_of_a_row_are_those_of_its_command() -> None:
+    """Less bytes behind a long prompt; what is cut off at the end of a command is not read."""
+    deep = {"prompt_tokens": "32768", "kv_cache": "f16", "gpu": "RTX 3090"}
+    full, small, cut = (
+        all_of(COMMUNITY, **deep, command=f"llama-server {flags}")[1].predicted or 0.0
+        for flags in ("", "-ctk q8_0 -ctv q8_0", "-ctk q8_0 -ctv q8")
+    )
+    assert full < small == cut
+    assert {o.reason for o in all_of(COMMUNITY, command="llama-server -ctk q8_0 -ctv f16")} == {
+        "unknown format"
+    }
 
 
 def test_a_row_just_below_its_machine_s_peaks_counts() -> None:
