@@ -119,11 +119,13 @@ def pair_levels(options: Sequence[Option]) -> list[list[str]]:
     known where both were served on the very device."""
     out = []
     known = [_formats_served(option) for option in options]
+    kinds = [option.known_as for option in options]
+    run = [option.configuration for option in options]
     for i, one in enumerate(options):
         row = []
         for j, other in enumerate(options):
-            unlike = differences(one.configuration, other.configuration)
-            level = max(one.known_as, other.known_as, key=LEVELS.index)
+            unlike = differences(run[i], run[j])
+            level = max(kinds[i], kinds[j], key=LEVELS.index)
             if "engine" in unlike and level == MEASURED:
                 level = max(one.evidence.level, other.evidence.level, key=LEVELS.index)
             alike = not unlike - ALIKE

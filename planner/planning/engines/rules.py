@@ -18,6 +18,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
+from planner.base.identity_cache import cached_by_identity
 from planner.base.records import record
 from planner.base.versions import Version, end_of, holds_at, version_of
 from planner.formats.kv import KV_LAYOUTS
@@ -51,6 +52,8 @@ else is written in one. Those of DeepSeek-V4 are told by its attention."""
 COMMON = ("", "cuda", "cpu")
 """Platforms that the matrix is about without saying so."""
 _CPU_WITH = "cpu-"
+PLATFORM = "platform"
+"""The axis of the rows of engine_platforms.csv."""
 KERNELS_READ = "2026-11"
 """When the engines' selectors were read (data/engine_kernels.csv of planner.throughput)."""
 
@@ -109,13 +112,14 @@ class Rule:
             self.engine == engine.name
             and holds_at(self.since, self.until, engine.version)
             and on_device(self.device, device)
-            and (
-                not kind
-                or kind in self.kinds
-                or (_ANY in self.kinds and kind not in AS_RELEASED_KINDS)
-            )
-            and (not container or self.containers == (_ANY,) or container in self.containers)
+            and self.is_about(kind, container)
         )
+
+    def is_about(self, kind: str, container: str) -> bool:
+        """The same of the kind of module and the checkpoint format alone."""
+        return (
+            not kind or kind in self.kinds or (_ANY in self.kinds and kind not in AS_RELEASED_KINDS)
+        ) and (not container or self.containers == (_ANY,) or container in self.containers)
 
 
 def kind_group(kind: str) -> str:
@@ -171,7 +175,8 @@ def support_cell(
 def on_platform(engine: Engine, device: DeviceProfile) -> SupportCell | None:
     """What ``data/engine_platforms.csv`` says of an engine on the platform of ``device``. CUDA and
     CPUs, and devices that name no platform, need no row: None."""
-    cell = next((rule.cell for rule in _platforms() if rule.fits(engine, device, "", "")), None)
+    row = next(iter(_rules_here(engine, device, PLATFORM)), None)
+    cell = None if row is None else row.cell
     if cell is None and device.platform not in COMMON:
         return SupportCell(
             "unknown",
@@ -200,30 +205,22 @@ def _of_choice(engine: Engine, choice: KernelChoice) -> SupportCell:
 def _by_rule(
     engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str, container: str
 ) -> SupportCell:
-    for rule in rules(axis, engine.name):
-        if (name in rule.names or rule.names == (_ANY,)) and rule.fits(
-            engine, device, kind, container
-        ):
+    for rule in _rules_here(engine, device, axis):
+        if (name in rule.names or rule.names == (_ANY,)) and rule.is_about(kind, container):
             return rule.cell
     return UNKNOWN
 
 
 def rule_names(engine: Engine, device: DeviceProfile, axis: str) -> tuple[tuple[str, ...], ...]:
     """The names of every rule of ``axis`` that holds, in order."""
-    return tuple(
-        rule.names for rule in rules(axis, engine.name) if rule.fits(engine, device, "", "")
-    )
+    return tuple(rule.names for rule in _rules_here(engine, device, axis))
 
 
 def requantised(engine: Engine, device: DeviceProfile, scheme: str) -> SupportCell | None:
     """What ``engine`` makes of ``scheme`` on its own account: the row of the axis ``alike`` in
     which another scheme is the last; None where it takes it as it is."""
     return next(
-        (
-            rule.cell
-            for rule in rules("alike", engine.name)
-            if scheme in rule.names[:-1] and rule.fits(engine, device, "", "")
-        ),
+        (rule.cell for rule in _rules_here(engine, device, "alike") if scheme in rule.names[:-1]),
         None,
     )
 
@@ -288,6 +285,15 @@ def rules(axis: str, engine: str) -> tuple[Rule, ...]:
     return tuple(rule for rule in _all() if rule.axis == axis and rule.engine == engine)
 
 
+@cached_by_identity(
+    256, of=lambda engine, device, axis: (engine.name, engine.version, device, axis)
+)
+def _rules_here(engine: Engine, device: DeviceProfile, axis: str) -> tuple[Rule, ...]:
+    """Those of them that are about this engine and device, or the rows of platforms."""
+    all_rules = _platforms() if axis == PLATFORM else rules(axis, engine.name)
+    return tuple(rule for rule in all_rules if rule.fits(engine, device, "", ""))
+
+
 @cache
 def sources() -> dict[str, RuleSource]:
     """Where rules were read, by key."""
@@ -305,7 +311,7 @@ def _platforms() -> tuple[Rule, ...]:
                 version_of(row["since"]),
                 end_of(row["until"]),
                 row["device"],
-                "platform",
+                PLATFORM,
                 (),
                 (_ANY,),
                 (_ANY,),

@@ -25,9 +25,12 @@ from planner.planning.search.releases import releases_of
 from planner.planning.search.rivals import Rival, as_result, rival_of, stored_schemes, uniform_name
 from planner.planning.search.spaces import grid_space
 from planner.planning.search.uniform import (
+    Columns,
     PlacedUniform,
+    UniformDraft,
     UniformQuery,
-    placed_choice,
+    coarse_draft,
+    refined_drafts,
     uniform_choice,
     uniform_loss,
 )
@@ -60,34 +63,93 @@ def practised_rivals(
     """What practice names, each placed within the limits: for the engine of ``spaces`` published
     deployments and conventional layouts, for engines ``elsewhere`` the first of them that fits.
     ``allowed`` is what losses may sum to."""
-    out: list[Rival] = []
     models = [space.model for space in spaces]
-    for practised in published(models):
-        placed = _best(_placed(space, practised, allowed) for space in spaces)
-        if placed is not None:
-            out.append(_rival(practised, placed))
-    if not out and models[0].question.loss_default:
+    drafts = _Drafts()
+    wanted = [(one, drafts.on(spaces, one, allowed), False) for one in published(models)]
+    if not any(found for _, found, _ in wanted) and models[0].question.loss_default:
         # The floor is a preference, and what is published goes before it.
-        for practised in published(models):
-            placed = _best(_placed(space, practised, None) for space in spaces)
-            if placed is not None:
-                out.append(_rival(practised, placed))
-    for practised in conventions(models):
-        placed = _best(_placed(space, practised, allowed) for space in spaces)
-        if placed is not None:
-            out.append(_rival(practised, placed))
+        wanted = [(one, drafts.on(spaces, one, None), False) for one in published(models)]
+    wanted += [(one, drafts.on(spaces, one, allowed), False) for one in conventions(models)]
     for engine in dict.fromkeys(q.engine for q in elsewhere):
         ways = [build_model(q, load_prior()) for q in elsewhere if q.engine == engine]
-        for practised in (*published(ways), *usual_downloads(ways), *conventions(ways)):
-            placed = _best(_placed_anew(way, practised, allowed) for way in ways)
-            if placed is not None:
-                out.append(_rival(practised, placed, away=True))
+        for one in (*published(ways), *usual_downloads(ways), *conventions(ways)):
+            found = drafts.anew(ways, one, allowed)
+            if found:
+                wanted.append((one, found, True))
                 break
-    return tuple(out)
+    placed = iter(refined_drafts([draft for _, found, _ in wanted for draft in found]))
+    return tuple(
+        _rival(one, _best([next(placed) for _ in found]), away)
+        for one, found, away in wanted
+        if found
+    )
 
 
-def _best(placed: Iterable[PlacedUniform | None]) -> PlacedUniform | None:
-    return min((one for one in placed if one is not None), key=lambda p: p.score, default=None)
+class _Drafts:
+    """Assignments on the grids of their spaces, not yet refined. What kernels take on the
+    candidates of a space, and the spaces that are built, are kept for those that follow."""
+
+    def __init__(self) -> None:
+        self._columns: dict[int, Columns] = {}
+        self._built: dict[tuple[int, Layout], Space | None] = {}
+
+    def on(
+        self, spaces: Iterable[Space], practised: Practised, allowed: float | None
+    ) -> list[tuple[Space, UniformDraft]]:
+        """In each of ``spaces`` that has it within the limits the assignment on its layout, beside
+        the space that is refined."""
+        drafts = (self._draft(space, practised, allowed) for space in spaces)
+        return [draft for draft in drafts if draft is not None]
+
+    def anew(
+        self, models: Iterable[CostModel], practised: Practised, allowed: float | None
+    ) -> list[tuple[Space, UniformDraft]]:
+        """The same of ways to serve that were not searched, on its layout alone."""
+        able = (
+            model
+            for model in models
+            if practised.kv in model.question.kv
+            and uniform_choice(model, practised.scheme, practised.kv) is not None
+        )
+        built = (self._on_layout(model.question, practised.layout) for model in able)
+        return self.on((space for space in built if space is not None), practised, allowed)
+
+    def _draft(
+        self, space: Space, practised: Practised, allowed: float | None
+    ) -> tuple[Space, UniformDraft] | None:
+        if practised.kv not in space.model.question.kv:
+            return None
+        choice = uniform_choice(space.model, practised.scheme, practised.kv)
+        if choice is None:
+            return None
+        if (
+            allowed is not None
+            and uniform_loss(space.model, choice) > allowed * (1 + TOLERANCE) + 1e-12
+        ):
+            return None
+        if practised.layout not in space.tables.layouts:
+            built = self._on_layout(space.model.question, practised.layout)
+            if built is None:
+                return None
+            space = built
+        at = space.tables.layouts.index(practised.layout)
+        mine = np.flatnonzero(space.pts.layout == at)
+        if not len(mine):
+            return None
+        wanted = UniformQuery(practised.scheme, practised.kv, limits=True)
+        columns = self._columns.setdefault(id(space), {})
+        draft = coarse_draft(space.take(mine), wanted, choice, columns)
+        return None if draft.space is None else (space, draft)
+
+    def _on_layout(self, question: Question, layout: Layout) -> Space | None:
+        key = id(question), layout
+        if key not in self._built:
+            self._built[key] = on_layout(question, layout)
+        return self._built[key]
+
+
+def _best(placed: Sequence[PlacedUniform | None]) -> PlacedUniform:
+    return min((one for one in placed if one is not None), key=lambda p: p.score)
 
 
 def _rival(practised: Practised, placed: PlacedUniform, away: bool = False) -> Rival:
@@ -269,50 +331,6 @@ def cache_here(kv: str, models: Sequence[CostModel]) -> str:
     names = (plain, "bf16", "fp16") if kv in ("", "bf16") else (kv, plain)
     known = next((name for name in names if name in able), "")
     return known or (next(iter(able)) if len(able) == 1 else "")
-
-
-def _placed(space: Space, practised: Practised, allowed: float | None) -> PlacedUniform | None:
-    """The assignment on its layout, at the best batch; None where the space does not have it or it
-    breaks a limit."""
-    question = space.model.question
-    if practised.kv not in question.kv:
-        return None
-    choice = uniform_choice(space.model, practised.scheme, practised.kv)
-    if choice is None:
-        return None
-    if (
-        allowed is not None
-        and uniform_loss(space.model, choice) > allowed * (1 + TOLERANCE) + 1e-12
-    ):
-        return None
-    there = _on_layout(space, practised.layout)
-    placed = None if there is None else placed_choice(there, choice)
-    if placed is None:
-        return None
-    wanted = UniformQuery(practised.scheme, practised.kv, limits=True)
-    return replace(placed, wanted=wanted)
-
-
-def _placed_anew(
-    model: CostModel, practised: Practised, allowed: float | None
-) -> PlacedUniform | None:
-    """The assignment of a way to serve that was not searched, on its layout alone."""
-    question = model.question
-    if practised.kv not in question.kv:
-        return None
-    if uniform_choice(model, practised.scheme, practised.kv) is None:
-        return None
-    space = on_layout(question, practised.layout)
-    return None if space is None else _placed(space, practised, allowed)
-
-
-def _on_layout(space: Space, layout: Layout) -> Space | None:
-    """The candidates of ``space`` on one layout, built where it has none."""
-    at = [i for i, one in enumerate(space.tables.layouts) if one == layout]
-    if at:
-        mine = np.flatnonzero(space.pts.layout == at[0])
-        return space.take(mine) if len(mine) else None
-    return on_layout(space.model.question, layout)
 
 
 def on_layout(question: Question, layout: Layout) -> Space | None:

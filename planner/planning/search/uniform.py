@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import fsum
 
 import numpy as np
@@ -117,7 +118,7 @@ def best_uniforms_in(
     return tuple(_served(draft) for draft in _drafts(wanted))
 
 
-def _served(draft: _Draft) -> Uniform:
+def _served(draft: UniformDraft) -> Uniform:
     """A draft priced as it serves its requests."""
     at = draft.placed
     if at is None:
@@ -147,8 +148,21 @@ def placed_choice(space: Space, choice: Int) -> PlacedUniform | None:
 def placed_choices(wanted: Sequence[tuple[Space, Int]]) -> list[PlacedUniform | None]:
     """:func:`placed_choice` of each pair; all are refined between the slots together."""
     query = UniformQuery(CHOSEN, "", limits=True)
-    drafts = [[_coarse_of(space, query, choice, {})] for space, choice in wanted]
-    return [draft.placed for (draft,) in _refined([space for space, _ in wanted], drafts)]
+    drafts = [(space, coarse_draft(space, query, choice, {})) for space, choice in wanted]
+    return refined_drafts(drafts)
+
+
+def refined_drafts(drafts: Sequence[tuple[Space, UniformDraft]]) -> list[PlacedUniform | None]:
+    """Drafts on some of the candidates of a space each, refined between its slots together: those
+    of one space as one question."""
+    by_space: dict[int, list[int]] = {}
+    for i, (space, _) in enumerate(drafts):
+        by_space.setdefault(id(space), []).append(i)
+    spaces = [drafts[mine[0]][0] for mine in by_space.values()]
+    fine = _refined(spaces, [[drafts[i][1] for i in mine] for mine in by_space.values()])
+    places = [i for mine in by_space.values() for i in mine]
+    placed = {i: draft.placed for i, draft in zip(places, chain(*fine), strict=True)}
+    return [placed[i] for i in range(len(drafts))]
 
 
 def choice_scores(space: Space, choice: Int) -> Array:
@@ -157,7 +171,7 @@ def choice_scores(space: Space, choice: Int) -> Array:
     return _scores(space, choice, True, {})
 
 
-def _drafts(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> list[_Draft]:
+def _drafts(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> list[UniformDraft]:
     drafts = []
     for space, queries in wanted:
         columns: Columns = {}
@@ -166,7 +180,7 @@ def _drafts(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> list[_Dra
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Draft:
+class UniformDraft:
     """An assignment on the best candidate so far, ``space`` None where there is none. ``open`` are
     the slots to try yet: those between ``open`` and the next of the layout that were tried."""
 
@@ -187,25 +201,25 @@ class _Draft:
         return PlacedUniform(self.wanted, self.space, self.candidate, segments, self.score)
 
 
-def _coarse(space: Space, wanted: UniformQuery, columns: Columns) -> _Draft:
+def _coarse(space: Space, wanted: UniformQuery, columns: Columns) -> UniformDraft:
     """The best candidate of the grid."""
     model = space.model
     choice = uniform_choice(model, wanted.scheme, wanted.kv)
     if choice is None:
         none = Uniform(wanted.scheme, wanted.kv, float("nan"), "not possible for every unit", None)
-        return _Draft(wanted, none, None, None, -1, np.inf, ())
-    return _coarse_of(space, wanted, choice, columns)
+        return UniformDraft(wanted, none, None, None, -1, np.inf, ())
+    return coarse_draft(space, wanted, choice, columns)
 
 
-def _coarse_of(space: Space, wanted: UniformQuery, choice: Int, columns: Columns) -> _Draft:
+def coarse_draft(space: Space, wanted: UniformQuery, choice: Int, columns: Columns) -> UniformDraft:
     """The best candidate of the grid for a choice of every unit."""
     loss = uniform_loss(space.model, choice)
     scores = _scores(space, choice, wanted.limits, columns)
     if not np.isfinite(scores).any():
         none = Uniform(wanted.scheme, wanted.kv, loss, _refusal(space, choice), None)
-        return _Draft(wanted, none, choice, None, -1, np.inf, ())
+        return UniformDraft(wanted, none, choice, None, -1, np.inf, ())
     best = _pick(space, scores, range(len(scores)))
-    return _Draft(
+    return UniformDraft(
         wanted,
         Uniform(wanted.scheme, wanted.kv, loss, "", None),
         choice,
@@ -216,7 +230,7 @@ def _coarse_of(space: Space, wanted: UniformQuery, choice: Int, columns: Columns
     )
 
 
-def _refined(spaces: Sequence[Space], drafts: list[list[_Draft]]) -> list[list[_Draft]]:
+def _refined(spaces: Sequence[Space], drafts: list[list[UniformDraft]]) -> list[list[UniformDraft]]:
     """Each draft of each space on slots beside its own, ROUNDS times nearer."""
     for _ in range(0 if not spaces or spaces[0].model.question.is_batch_given else ROUNDS):
         open_ = [
@@ -237,7 +251,9 @@ def _refined(spaces: Sequence[Space], drafts: list[list[_Draft]]) -> list[list[_
     return drafts
 
 
-def _on(finer: Space, place: dict[tuple[int, int], int], draft: _Draft, columns: Columns) -> _Draft:
+def _on(
+    finer: Space, place: dict[tuple[int, int], int], draft: UniformDraft, columns: Columns
+) -> UniformDraft:
     """The draft on those candidates of ``finer`` that are open to it."""
     assert draft.choice is not None
     some = finer.take(np.array([place[pair] for pair in draft.open], dtype=np.int64))
