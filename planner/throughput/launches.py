@@ -163,6 +163,13 @@ def _reaching(reached: Achieved, rows: Sequence[Mapping[str, Any]]) -> Achieved:
     return replace(reached, **shares) if shares else reached
 
 
+def pause_seconds(device: DeviceProfile, engine: str, weight_bytes: float) -> float:
+    """What a pass of ``engine`` after a pause of a second or more takes beside its kernels, with
+    ``weight_bytes`` on ``device``; 0 where its memory stays as it is."""
+    rows = [row for row in _rows("pause", device) if engine in row["engines"]]
+    return float(rows[0]["seconds_per_byte"]) * weight_bytes if rows else 0.0
+
+
 def _floor(device: DeviceProfile) -> Mapping[str, Any] | None:
     return next(iter(_rows("floor", device)), None)
 

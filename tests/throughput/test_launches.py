@@ -19,6 +19,7 @@ from planner.throughput.launches import (
     as_launched,
     copy_seconds,
     launches,
+    pause_seconds,
     reduction_seconds,
 )
 
@@ -72,6 +73,11 @@ def test_an_engines_own_kernels_reach_what_was_timed_of_them() -> None:
     strix, xtx = (as_launched(d, "llama.cpp").achieved["bf16"] for d in (STRIX, XTX))
     assert strix.compute_fraction.value * 59.4e12 == pytest.approx(4.22e12, rel=0.01)
     assert xtx.compute_fraction == XTX.achieved["bf16"].compute_fraction
+    own, other = (
+        as_launched(STRIX, e).achieved["attention-prefill"] for e in ("llama.cpp", "vllm")
+    )
+    assert own.compute_fraction.value * 59.4e12 == pytest.approx(6.6e12, rel=0.01)
+    assert other == STRIX.achieved["attention-prefill"]
     same = as_launched(M5, "mlx")
     assert replace(same, achieved=M5.achieved) == M5
 
@@ -90,6 +96,16 @@ def test_experts_of_mlx_fill_tiles_of_the_unit_that_multiplies() -> None:
         (M5.id, "llama.cpp"): 0.0,
         (M4.id, "llama.cpp"): 0.0,
     }
+
+
+def test_a_pause_costs_wiring_the_weights_again() -> None:
+    """118 ms for 16.05 GB on an M5 Max, 261 for 13.5 on an M4 Pro; nothing where the memory stays:
+    llama.cpp holds it, and other systems do not release it."""
+    assert pause_seconds(M5, "mlx", 16.05e9) == pytest.approx(0.326 - 0.208, rel=0.01)
+    assert pause_seconds(M4, "mlx", 13.5e9) == pytest.approx(0.325 - 0.063, rel=0.02)
+    assert pause_seconds(M5, "mlx", 32.1e9) == 2 * pause_seconds(M5, "mlx", 16.05e9)
+    for device, engine in ((M5, "llama.cpp"), (H100, "vllm"), (STRIX, "llama.cpp")):
+        assert pause_seconds(device, engine, 16e9) == 0.0
 
 
 def test_a_small_kernel_of_metal_takes_its_dispatch() -> None:

@@ -46,17 +46,17 @@ from planner.lab.validation.serving_rules import formats
 from planner.memory.caches import cache_classes, request_bytes
 from planner.placement.layout import Layout
 from planner.planning.engines.mixes import mixes_of, mixture_named
+from planner.planning.price.measured_errors import OTHER_BUILD
 from planner.planning.price.served_sigmas import Shares
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.throughput.engine_policy import engine_policy
+from planner.throughput.launches import pause_seconds
 
 ONE_USER = "one user"
 UBATCH = 512
 """Prompt tokens of a pass of llama.cpp where nothing is stated (n_ubatch)."""
 MLX_CHUNK = 2048
 """Prompt tokens of a pass of mlx_lm (prefill_step_size)."""
-BUILD_SIGMA = 0.15
-"""Log-space error that another build or driver adds to operators'."""
 PROMPT, DECODE = "prefill_tokens_per_second", "decode_tokens_per_second"
 _MIXTURE = re.compile(r"(?:I?Q\d_K(?:_[A-Z]+)?|IQ\d\w*|MQ\d)(?![A-Za-z0-9])", re.IGNORECASE)
 _MLX = re.compile(r"affine \d bit group \d+|MLX-\dbit|int[48]", re.IGNORECASE)
@@ -84,7 +84,8 @@ _ENGINES = {
 @dataclass(frozen=True, slots=True)
 class SingleUse:
     """One figure: ``metric`` as measured, of ``model`` in a file of ``types`` by ``engine`` on
-    ``device``; ``prompt`` tokens behind ``depth`` cached ones, and ``answer`` tokens."""
+    ``device``; ``prompt`` tokens behind ``depth`` cached ones, and ``answer`` tokens. ``paused``:
+    the machine was idle before each repetition."""
 
     metric: str
     measured: str
@@ -98,6 +99,7 @@ class SingleUse:
     ubatch: str = ""
     refused: str = ""
     said: HomeCommand = field(default_factory=HomeCommand)
+    paused: bool = False
 
 
 def _llamabench(row: Mapping[str, str]) -> list[SingleUse]:
@@ -125,6 +127,7 @@ def _llamabench(row: Mapping[str, str]) -> list[SingleUse]:
 
 
 def _apple(row: Mapping[str, str]) -> list[SingleUse]:
+    """Its repetitions are 15 s apart (scripts/bench_mlx_inference_stack.py at the rows' commit)."""
     metric = {"prefill_tok_s": PROMPT, "decode_tok_s": DECODE}.get(row["metric"], row["metric"])
     return [
         SingleUse(
@@ -137,6 +140,7 @@ def _apple(row: Mapping[str, str]) -> list[SingleUse]:
             "0" if metric != DECODE else row["prompt_tokens"],
             row["prompt_tokens"],
             row["generation_tokens"],
+            paused=True,
         )
     ]
 
@@ -210,7 +214,7 @@ def _outcome(table_name: str, i: int, use: SingleUse) -> Outcome:
         case = _case(use)
         measured = positive(use.measured)
         _check_held(case, use.said)
-        found = _predicted(case, use.metric, *_lengths(use))
+        found = _predicted(case, use.metric, *_lengths(use), paused=use.paused)
         check_possible(
             device_of(case.device), _assigned(case), measured, reads_prompts=use.metric == PROMPT
         )
@@ -331,7 +335,9 @@ def _check_held(case: Deployed, said: HomeCommand) -> None:
 
 
 @cache
-def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int) -> Predicted:
+def _predicted(
+    case: Deployed, metric: str, depth: int, prompt: int, answer: int, *, paused: bool
+) -> Predicted:
     """Tokens/s, with what builds of one engine differ by.
 
     Raises:
@@ -359,10 +365,13 @@ def _predicted(case: Deployed, metric: str, depth: int, prompt: int, answer: int
         seconds = policy.step(times.prompt, 0.0)
         if case.engine == "mlx":  # the last token of a prompt is a step of its own
             seconds += policy.step(times.step(1.0), 1.0)
+        if paused:
+            device = device_of(case.device)
+            seconds += pause_seconds(device, case.engine, weight_bytes(assigned))
         rate = prompt / seconds
         sigma, alone = sure.reading(kind), sure.prompt
     else:
         rate = 1.0 / policy.step(times.step(1.0), 1.0)
         sigma = sure.sigmas(1.0, Shares(), kind).tpot
         alone = sure.operators(1.0, Shares()).tpot
-    return Predicted(rate, hypot(sigma, BUILD_SIGMA), hypot(alone, BUILD_SIGMA), sure.basis)
+    return Predicted(rate, hypot(sigma, OTHER_BUILD), hypot(alone, OTHER_BUILD), sure.basis)

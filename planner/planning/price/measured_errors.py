@@ -49,6 +49,9 @@ attention, or with experts, as well, or without; in the same range of requests."
 LATENT = ("mla", "compressed")
 PROMPT = "prompt"
 """In the file: TTFT of engines whose prompts were measured with one user."""
+OTHER_BUILD = 0.15
+"""What another build or driver of an engine of one user adds to its operators' errors: their served
+rows are told with it, and kinds of theirs that nobody measured are at least as wide."""
 WIDEST = "*"
 """The value of a key for all others."""
 LEFT_OUT = ("engine", "architecture", "model", "layout", "cache")
@@ -174,7 +177,8 @@ def _left_out(kind: ServedKind, metric: str) -> float:
     name = PROMPT if metric == "ttft" and kind.engine in of_one_user() else metric
     few = [key for key, rows in known.items() if rows < ENOUGH]
     found = (costs.get((name, key, getattr(kind, key)), costs[name, key, WIDEST]) for key in few)
-    return max(found, default=0.0) or costs[name, "cache", WIDEST]
+    widest = max(found, default=0.0) or costs[name, "cache", WIDEST]
+    return max(widest, OTHER_BUILD) if name == PROMPT else widest
 
 
 def _shared(one: ServedKind, other: ServedKind, key: str) -> bool:

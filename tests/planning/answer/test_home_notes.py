@@ -55,3 +55,15 @@ def test_it_stands_in_the_answer(many: Plan) -> None:
 def test_engines_for_servers_say_nothing_of_it() -> None:
     plan = planner.plan("qwen3-8b", "h100-sxm", engine="vllm", devices=1)
     assert not [n for n in plan.assumptions if n.key == ONE_REQUEST_KEY]
+
+
+def test_mlx_says_what_the_first_token_waits_for_after_a_pause() -> None:
+    given = {"batch": 1, "devices": 1}
+    mlx, ggml = (
+        planner.plan("qwen3-8b", "m4-pro-24gb", engine=name, **given)  # type: ignore[arg-type]
+        for name in ("mlx", "llama.cpp")
+    )
+    (said,) = [n.value for n in mlx.assumptions if n.key == "pause"]
+    seconds = float(dict(said.values)["seconds"])
+    assert seconds == pytest.approx(mlx.memory_per_device.weights_bytes * 1.94e-11, rel=0.1)
+    assert not [n for n in ggml.assumptions if n.key == "pause"]
