@@ -25,6 +25,7 @@ from planner.throughput.launches import (
 
 H100, XEON = resolve_device("h100-sxm"), resolve_device("xeon-6980p")
 M5, M4 = resolve_device("apple-m5-max-128gb"), resolve_device("apple-m4-max")
+M1 = resolve_device("apple-m1-max-64gb")
 STRIX, XTX = resolve_device("strix-halo"), resolve_device("rx-7900-xtx")
 
 
@@ -73,6 +74,9 @@ def test_an_engines_own_kernels_reach_what_was_timed_of_them() -> None:
     strix, xtx = (as_launched(d, "llama.cpp").achieved["bf16"] for d in (STRIX, XTX))
     assert strix.compute_fraction.value * 59.4e12 == pytest.approx(4.22e12, rel=0.01)
     assert xtx.compute_fraction == XTX.achieved["bf16"].compute_fraction
+    for device, share in ((M1, 0.61), (XTX, 0.60)):  # 4-bit blocks unpacked beside the reading
+        blocks = as_launched(device, "llama.cpp").achieved["w4a16"]
+        assert blocks.bandwidth_fraction.value == share
     own, other = (
         as_launched(STRIX, e).achieved["attention-prefill"] for e in ("llama.cpp", "vllm")
     )

@@ -280,6 +280,8 @@ def _mixture(engine: str, use: SingleUse) -> str:
         NotCoveredError: another quantiser's mixture, whose types are in the file alone.
     """
     if engine == "mlx":
+        if _OTHERS.search(use.model):
+            raise NotCoveredError("gguf mixture")
         return ""
     words = _OWN_MIXTURE.search(use.types)
     own = mixture_named(words[0]) if words and not _OTHERS.search(use.model + use.types) else ""

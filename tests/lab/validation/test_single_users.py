@@ -110,6 +110,11 @@ def test_each_row_of_the_leaderboard_has_both_rates() -> None:
         (COMMUNITY, {"command": "llama-server -ngl 99 --no-kv-offload"}, "partial offload"),
         (COMMUNITY, {"kv_cache": "turbo3"}, "unknown format"),
         (COMMUNITY, {"gpu": "RTX 3060", "command": "llama-server -c 131072"}, "not legal"),
+        (
+            COMMUNITY,
+            {"engine": "mlx", "quantization": "int4", "model": "a/Qwen3-8B-UD-MLX-4bit"},
+            "gguf mixture",
+        ),
         (COMMUNITY, {"engine": "hipfire"}, "unknown engine"),
         (COMMUNITY, {"gpu": "RTX 3060", "model": "Qwen/Qwen3-32B"}, "not legal"),
         (BENCH, {"backend": "vulkan_radv", "file_quant": "BF16"}, "not measured"),
