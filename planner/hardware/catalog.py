@@ -102,6 +102,10 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
         from planner.hardware.host.detect import host_profile
 
         return host_profile()
+    if "+" in name:
+        from planner.hardware.card_sums import card_sum
+
+        return card_sum(name, folders)
     spelling = _meant(name, folders)
     found = with_inherited(_profile(spelling.id or name, folders, spelling), folders)
     return _as_variant(found, name.strip()) if spelling.of_family else found

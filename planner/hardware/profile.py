@@ -139,6 +139,15 @@ class Source:
 
 
 @record
+class CardShare:
+    """One of unequal cards of a host: its ``layers`` (0: by memory) and its ``share`` of all."""
+
+    profile: DeviceProfile
+    layers: int
+    share: float
+
+
+@record
 class DeviceProfile:
     """One device. ``rates`` is keyed by (unit, format); ``unsupported`` gives a reason by format.
 
@@ -152,7 +161,8 @@ class DeviceProfile:
     other figures are those of the fastest. ``platform`` and ``target`` say which rules of engines
     hold; ``classes`` are the classes that the profile inherits from, nearest first, and ``taken``
     the dotted keys of what it has from them. ``family_name``: the bare name that it was found by as
-    the commonest variant.
+    the commonest variant. ``cards``: what a host of unequal cards is made of
+    (:mod:`planner.hardware.card_sums`), none of any other device.
     """
 
     id: str
@@ -193,6 +203,7 @@ class DeviceProfile:
     classes: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     family_name: str = ""
+    cards: tuple[CardShare, ...] = ()
 
     def rate(self, format_id: str) -> Rate | None:
         """The fastest unit that multiplies ``format_id``, or None."""

@@ -26,7 +26,7 @@ def segment(device: DeviceProfile) -> Segment:
 
 def one_by_default(device: DeviceProfile) -> bool:
     """Whether a question about ``device`` is about one of it where no number is given."""
-    return segment(device) in SINGLE
+    return bool(device.cards) or segment(device) in SINGLE
 
 
 def in_data_centre(device: DeviceProfile) -> bool:

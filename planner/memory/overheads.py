@@ -49,6 +49,17 @@ class Overheads:
         passed = max(chunk_tokens, sequences) * self.token + sequences * self.sequence
         return self.fixed + max(self.floor, passed)
 
+    def times(self, cards: int) -> Overheads:
+        """The same on each of ``cards``."""
+        return replace(
+            self,
+            token=self.token * cards,
+            sequence=self.sequence * cards,
+            runtime=self.runtime * cards,
+            fixed=self.fixed * cards,
+            floor=self.floor * cards,
+        )
+
     def lines(self, sequences: int) -> list[Line]:
         """The parts of an engine's own peak with ``sequences``."""
         last = max(self.floor, sequences * self.sequence)
@@ -66,8 +77,19 @@ def overheads(
     usable: UsableMemory | None,
     context: int,
 ) -> Overheads:
-    """What a rank of ``layout`` holds on ``device`` under the engine of ``usable``; ``context`` is
-    the longest sequence [tokens]."""
+    """What a rank of ``layout`` holds on ``device`` under the engine of ``usable``: of unequal
+    cards, on all of them; ``context`` is the longest sequence [tokens]."""
+    one = _of_one_card(spec, layout, device, usable, context)
+    return one if device is None or not device.cards else one.times(len(device.cards))
+
+
+def _of_one_card(
+    spec: ModelSpec,
+    layout: Layout,
+    device: DeviceProfile | None,
+    usable: UsableMemory | None,
+    context: int,
+) -> Overheads:
     engine = None if usable is None else usable.engine
     if device is None or usable is None or engine is None:
         runtime = 0 if device is None else runtime_bytes(device, layout)

@@ -94,7 +94,7 @@ def usable_memory(
         if share is not None:
             return UsableMemory(capacity, share, "set by the scenario", server=engine)
         if engine is not None and FIT_MARGIN in engine.constants and device.kind == "gpu":
-            return _but_for_a_margin(capacity, engine)
+            return _but_for_a_margin(capacity, engine, max(len(device.cards), 1))
         return UsableMemory(capacity, device.usable_fraction.value, server=engine)
     if share is not None:
         return UsableMemory(
@@ -128,10 +128,10 @@ def usable_memory(
     )
 
 
-def _but_for_a_margin(capacity: int, engine: Engine) -> UsableMemory:
-    """All of a device of ``capacity`` [B] but the margin that ``engine`` leaves."""
+def _but_for_a_margin(capacity: int, engine: Engine, cards: int) -> UsableMemory:
+    """All of a device of ``capacity`` [B] but the margin that ``engine`` leaves on each card."""
     margin = engine.constants[FIT_MARGIN]
-    left = max(capacity - int(margin.value), 0)
+    left = max(capacity - int(margin.value) * cards, 0)
     source = message(
         "assumptions.margin_of_engine",
         engine=engine.name,

@@ -34,8 +34,9 @@ def embedding_parts(spec: ModelSpec, device: DeviceProfile, phase: Phase) -> Par
 def pipeline_seconds(spec: ModelSpec, machine: Machine, pts: Points, phase: Phase) -> Array:
     """Sends between pipeline stages in one step [C]."""
     message = phase.tokens * _streams_width(spec) * 2.0
-    hop = point_to_point(machine.net, pts.group * pts.pp, message)
-    return np.where(pts.pp > 1, (pts.pp - 1) * hop, 0.0) * phase.passes
+    stages = pts.pp * machine.stages
+    hop = point_to_point(machine.net, pts.group * stages, message)
+    return np.where(stages > 1, (stages - 1) * hop, 0.0) * phase.passes
 
 
 @lru_cache(maxsize=64)

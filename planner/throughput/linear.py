@@ -193,6 +193,7 @@ class Machine:
     ``host_certainty``: of the small kernels and of it.
     ``cpu_attention``: the engine's own attention on a CPU, None where it is priced as anyone's.
     ``launches``: kernels of an engine of many small ones, and whether its gate is one of them.
+    ``stages``: unequal cards of the host that take turns.
     """
 
     bandwidth: float
@@ -208,6 +209,7 @@ class Machine:
     cpu_attention: GgmlAttention | None = None
     launches: Launches | None = None
     one_kernel_gate: bool = False
+    stages: int = 1
 
 
 def shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:

@@ -143,6 +143,14 @@ class CostModel(LossModel):
         return replace(_built(question, self.prior, question.engine, stored), question=question)
 
     @cached_property
+    def cards(self) -> tuple[CardModel, ...]:
+        """The model on each of the unequal cards of a host, none on any other device."""
+        return tuple(
+            CardModel(card.share, build_model(replace(self.question, device=card.profile), self.prior))
+            for card in self.question.device.cards
+        )
+
+    @cached_property
     def decided(self) -> Decisions:
         """What is decided together, over what is possible."""
         return decisions_of(self, self.possible)
@@ -187,6 +195,14 @@ class CostModel(LossModel):
                 if table[i, j] and no_range(self, unit, scheme):
                     table[i, j] = False
         return table
+
+
+@cached_record
+class CardModel:
+    """A model on one of a host's cards, and the card's share of its layers."""
+
+    share: float
+    model: CostModel
 
 
 def build_model(
@@ -305,6 +321,7 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         host_certainty=sure,
         cpu_attention=ggml_attention(device, server),
         launches=how,
+        stages=max(len(question.device.cards), 1),
         one_kernel_gate=how is not None and how.gate_is_one_kernel(device),
     )
     return CostModel(

@@ -55,7 +55,26 @@ SHARED_KINDS = ("shared-gate-up", "shared-down")
 def unit_parts(
     model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, unit: DecisionUnit
 ) -> Parts:
-    """Parts of one layer of ``unit``: [C, schemes], [C, layouts] or [C, 1] by its role."""
+    """Parts of one layer of ``unit``: [C, schemes], [C, layouts] or [C, 1] by its role. Unequal
+    cards take turns: a layer is the mean of all by their layers; what stands before the stack is on
+    the first of them, what stands behind it on the last."""
+    if not model.cards:
+        return _parts_of_role(model, tables, pts, phase, unit)
+    if not unit.layers:
+        end = model.cards[0 if unit.kind == "embedding" else -1]
+        return _parts_of_role(end.model, tables, pts, phase, unit)
+    first, *others = [
+        _parts_of_role(card.model, tables, pts, phase, unit).scaled(card.share)
+        for card in model.cards
+    ]
+    for parts in others:
+        first = first.plus(parts)
+    return first
+
+
+def _parts_of_role(
+    model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, unit: DecisionUnit
+) -> Parts:
     if unit.role == "module":
         return module_parts(model, tables, pts, phase, unit.row)
     if unit.role == "cache":
