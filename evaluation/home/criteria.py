@@ -26,12 +26,17 @@ def machine_fails(answer: HomeAnswer) -> str:
     """It is for another machine, or for more of it, or does not fit it."""
     plan, asked = answer.plan, answer.question
     assert plan is not None
-    if (plan.device.id, plan.device.count) != (asked.device, asked.count):
+    if (cards_named(plan.device.id), plan.device.count) != (cards_named(asked.device), asked.count):
         return f"for {plan.device.count} × {plan.device.id}"
     memory = plan.memory_per_device
     if memory.total_bytes > memory.usable_bytes:
         return f"{memory.total_bytes:,} of {memory.usable_bytes:,} bytes"
     return ""
+
+
+def cards_named(device: str) -> list[str]:
+    """The cards of a device in no order, without the layers that a plan gives them."""
+    return sorted(part.partition(":")[0] for part in device.split("+"))
 
 
 def file_fails(answer: HomeAnswer) -> str:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from planner.cli.refusals import say
 from planner.cli.settings import TAKEN
 from planner.cli.types import Hinted
+from planner.hardware.profile import is_card_sum
 
 _COUNTED = re.compile(r"\s*(\d{1,6})\s*[x×*]\s*(\S.*)", re.ASCII | re.DOTALL)
 
@@ -33,18 +34,16 @@ def take_device_count(context: click.Context) -> None:
     names the number beside what it is from.
 
     Raises:
-        Hinted: devices of several kinds, no device at all, another number by the flag, or a command
+        Hinted: no device at all, another number by the flag, or a command
             without the flag.
     """
     text = context.params.get("device")
-    if not isinstance(text, str) or "," in text:
+    if not isinstance(text, str) or "," in text or is_card_sum(text):
         return
     found = _counted(text)
     if found is None:
         return
     count, device = int(found[1]), found[2].strip()
-    if "+" in device:
-        raise Hinted(say("mixed_devices", name=repr(text[:60])), say("one_kind_of_device"))
     if "devices" not in context.params:
         raise Hinted(say("counts_itself", name=repr(text[:60])), say("device_alone", name=device))
     typed = context.params["devices"]

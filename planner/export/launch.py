@@ -24,7 +24,7 @@ from planner.export.serving_facts import (
 )
 from planner.export.trtllm import CHECKPOINT
 from planner.formats.kv import GGML_CACHE_TYPES
-from planner.hardware.profile import DeviceProfile
+from planner.hardware.profile import DeviceProfile, is_card_sum, layers_of_cards
 from planner.memory.engines.catalog import Engine
 from planner.memory.usable import claimed_share, shared_memory_utilization
 from planner.messages.message import Text, message
@@ -237,8 +237,11 @@ def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[st
         "--n-gpu-layers",
         "999",
         "--split-mode",
-        "layer" if plan.layout.pp > 1 else "none",
+        "layer" if plan.layout.pp > 1 or is_card_sum(plan.device.id) else "none",
     ]
+    layers = layers_of_cards(plan.device.id)
+    if layers:
+        words += ["--tensor-split", ",".join(map(str, layers))]
     unsaid: list[Text] = []
     for flag, kinds in (("--cache-type-k", ("kv-k", "kv-latent")), ("--cache-type-v", ("kv-v",))):
         used = {layout for kind, _, layout in served.caches if kind in kinds}

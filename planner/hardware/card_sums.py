@@ -23,11 +23,6 @@ MOST_CARDS = 8
 _PART = re.compile(r"(?:(\d{1,2})\s*[x×*]\s*)?(.+?)(?::(\d{1,5}))?", re.ASCII)
 
 
-def is_card_sum(name: str) -> bool:
-    """Whether ``name`` spells several cards; no device's own name has a plus."""
-    return "+" in name
-
-
 def cards_of(name: str, folders: Sequence[Path] = ()) -> list[tuple[DeviceProfile, int]]:
     """The cards that ``name`` spells in its order, each with its layers (0: not said).
 
@@ -95,12 +90,6 @@ def card_sum(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
         InputError: see :func:`cards_of`. UnknownNameError: a device that does not exist.
     """
     return sum_of_cards(cards_of(name, folders))
-
-
-def with_layers(device: DeviceProfile, layers: Sequence[int]) -> DeviceProfile:
-    """``device`` with these layers on its cards."""
-    profiles = [card.profile for card in device.cards]
-    return sum_of_cards(list(zip(profiles, layers, strict=True)))
 
 
 def sum_of_cards(cards: Sequence[tuple[DeviceProfile, int]]) -> DeviceProfile:
@@ -173,9 +162,7 @@ def _of_all(values: Sequence[Quantity | None]) -> Quantity | None:
     if len(known) < len(values):
         return None
     total = sum(value.value for value in known)
-    return replace(
-        known[0], value=total, low=None, high=None, kind="derived", note="of all cards"
-    )
+    return replace(known[0], value=total, low=None, high=None, kind="derived", note="of all cards")
 
 
 def _in_turn(

@@ -18,7 +18,7 @@ from planner.base.system import is_path
 from planner.base.toml_text import parse_toml, read_toml_bytes
 from planner.hardware.loader import InheritedSets, Key, load_profile, load_variant
 from planner.hardware.names import Spelling, canonical_name, meant
-from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.hardware.profile import DeviceProfile, FittedSet, is_card_sum
 from planner.messages.message import message
 
 _INDEX = "aliases.toml"
@@ -102,7 +102,7 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
         from planner.hardware.host.detect import host_profile
 
         return host_profile()
-    if "+" in name:
+    if is_card_sum(name):
         from planner.hardware.card_sums import card_sum
 
         return card_sum(name, folders)

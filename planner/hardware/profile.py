@@ -138,6 +138,17 @@ class Source:
     date: str
 
 
+def is_card_sum(name: str) -> bool:
+    """Whether ``name`` spells several cards of a host; no device's own name has a plus."""
+    return "+" in name
+
+
+def layers_of_cards(name: str) -> tuple[int, ...]:
+    """The layers that a name says of every card; none where it says of none."""
+    said = [part.rpartition(":")[2] for part in name.split("+")] if is_card_sum(name) else []
+    return tuple(map(int, said)) if all(map(str.isdecimal, said)) else ()
+
+
 @record
 class CardShare:
     """One of unequal cards of a host: its ``layers`` (0: by memory) and its ``share`` of all."""

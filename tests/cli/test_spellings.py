@@ -85,9 +85,12 @@ def test_numbers_of_devices_that_differ_and_kinds_that_mix_are_refused(
     error, hint = told(["plan", "qwen3-8b", "2x4090", "--devices", "4"], capsys)
     assert error == "'2x4090' and --devices 4 name two numbers of devices"
     assert hint == "leave 2x out"
-    error, hint = told(["plan", "qwen3-8b", "2xrtx-3090+rtx-5090"], capsys)
-    assert error == "devices of several kinds in '2xrtx-3090+rtx-5090' are not planned together"
-    assert "2xrtx-3090" in hint
+    error, hint = told(["plan", "qwen3-8b", "2xrtx-3090+m4-max"], capsys)
+    assert error == "device '2xrtx-3090+m4-max': apple-m4-max is no card in a slot"
+    assert "memory of their own" in hint
+    error, hint = told(["plan", "qwen3-8b", "2xrtx-3090+rtx-5090", "--devices", "2"], capsys)
+    assert error == "devices 2: rtx-3090+rtx-3090+rtx-5090 is 3 cards already"
+    assert "leave --devices out" in hint
     assert run(["plan", "qwen3-8b", "2x4090", "--devices", "2", "--json", "--quiet"]) == 0
     error, hint = told(["capacity", "qwen3-8b", "2xh100", "--rate", "5"], capsys)
     assert error == "'2xh100': this command does not take a number of devices"

@@ -50,6 +50,8 @@ OF_RELEASES = {"mxfp4": ("mxfp4",), "bitsandbytes": ("nf4", "fp4"), OF_V4: ()}
 """Checkpoint formats that exist for models released in them, with how their schemes begin: nothing
 else is written in one. Those of DeepSeek-V4 are told by its attention."""
 COMMON = ("", "cuda", "cpu")
+SPLITS_UNEQUALLY = ("llama.cpp",)
+"""Engines that give unequal cards of a host runs of layers of unequal length."""
 """Platforms that the matrix is about without saying so."""
 _CPU_WITH = "cpu-"
 PLATFORM = "platform"
@@ -188,6 +190,8 @@ def on_platform(engine: Engine, device: DeviceProfile) -> SupportCell | None:
 
 def runs_at_all(engine: Engine, device: DeviceProfile) -> SupportCell | None:
     """What speaks against an engine on the platform of ``device``; None where it runs there."""
+    if device.cards and engine.name not in SPLITS_UNEQUALLY:
+        return SupportCell("refused", message("engines.wants_equal_cards"), None)
     platform_cell = on_platform(engine, device)
     return None if platform_cell is None or platform_cell.status == "supported" else platform_cell
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.base.errors import InputError
+from planner.hardware.profile import is_card_sum
 from planner.planning.answer.assemble import assemble
 from planner.planning.inspect.priced_input import price_plan, price_uniform
 from planner.planning.modes.deploy import drafts_requested, plan_deployment, prefixes_of
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 def answer_plan(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     """The best plan of a question."""
     _check_anchor(inputs.anchor)
-    return _anchored(plan_deployment(inputs, flags), inputs.anchor)
+    if is_card_sum(str(inputs.device)):
+        from planner.planning.modes.unequal_cards import over_unequal_cards
+
+        plan = over_unequal_cards(inputs, lambda asked: plan_deployment(asked, flags))
+    else:
+        plan = plan_deployment(inputs, flags)
+    return _anchored(plan, inputs.anchor)
 
 
 def answer_estimate(inputs: QuestionInput) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from planner.base.errors import InputError
 from planner.base.records import record
 from planner.hardware.profile import DeviceProfile
 from planner.hardware.segments import one_by_default
@@ -44,6 +45,7 @@ def host_devices(
     engine: Engine | None,
 ) -> HostDevices:
     """The devices of a question on their host."""
+    _require_one_host(device, given_values)
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
     sizes, notes = (
@@ -73,6 +75,17 @@ def host_devices(
         None if device.price_usd_per_hour is None else device.price_usd_per_hour.value,
         tuple(notes),
     )
+
+
+def _require_one_host(device: DeviceProfile, given_values: GivenValues) -> None:
+    """Refuse a number or a layout of cards that a name spells one by one."""
+    counts = {name: getattr(given_values, name) for name in ("devices", "tp", "dp", "pp", "ep")}
+    said = next((name for name, value in counts.items() if (value or 1) > 1), None)
+    if device.cards and said:
+        raise InputError(
+            f"{said} {counts[said]}: {device.id} is {len(device.cards)} cards already",
+            hint=f"leave --{said} out; the name says every card",
+        )
 
 
 def _one_by_default(device: DeviceProfile, given_values: GivenValues) -> bool:

@@ -146,7 +146,9 @@ class CostModel(LossModel):
     def cards(self) -> tuple[CardModel, ...]:
         """The model on each of the unequal cards of a host, none on any other device."""
         return tuple(
-            CardModel(card.share, build_model(replace(self.question, device=card.profile), self.prior))
+            CardModel(
+                card.share, build_model(replace(self.question, device=card.profile), self.prior)
+            )
             for card in self.question.device.cards
         )
 
