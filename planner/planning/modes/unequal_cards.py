@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from planner.base.errors import InfeasibleError
+from planner.base.errors import InfeasibleError, UnsupportedError
 from planner.hardware.card_sums import sum_of_cards
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
@@ -27,13 +27,51 @@ MORE_ROOM = 1.02
 
 
 def over_unequal_cards(inputs: QuestionInput, answer: Callable[[QuestionInput], Plan]) -> Plan:
-    """What ``answer`` says of ``inputs``, on unequal cards with the layers of each; where somebody
-    said the layers, or none of those tried is as good, the answer to what was asked."""
+    """What ``answer`` says of ``inputs``, on unequal cards with the layers of each, or on the
+    fastest alone where the others would slow it; where somebody said the layers, or none of those
+    tried is as good, the answer to what was asked."""
     plan = answer(inputs)
     assert inputs.device is not None
     device = load_device(inputs.device, hardware_dir=inputs.hardware_dir)
     if device.cards[0].layers:
         return plan
+    plan = _with_layers(inputs, answer, plan, device)
+    alone = _on_fastest(inputs, answer, device)
+    return plan if alone is None or not _no_worse(alone, plan) else alone
+
+
+def _on_fastest(
+    inputs: QuestionInput, answer: Callable[[QuestionInput], Plan], device: DeviceProfile
+) -> Plan | None:
+    """The plan on the fastest card by itself; None where it holds no whole plan."""
+    card = max(device.cards, key=lambda c: c.profile.bandwidth_bytes_per_s.value).profile
+    try:
+        plan = answer(replace(inputs, device=card, devices=1))
+    except (InfeasibleError, UnsupportedError):
+        return None
+    if plan.offload is not None:
+        return None
+    note = Note(
+        "cards",
+        message("assumptions.card_alone", card=card.id),
+        message("assumptions.cards_take_turns"),
+    )
+    return with_notes(plan, note)
+
+
+def _no_worse(alone: Plan, plan: Plan) -> bool:
+    """Whether fewer cards lose no more and give no fewer tokens."""
+    mine, theirs = (p.performance.output_tokens_per_second.value for p in (alone, plan))
+    return alone.quality.loss <= plan.quality.loss and mine >= theirs
+
+
+def _with_layers(
+    inputs: QuestionInput,
+    answer: Callable[[QuestionInput], Plan],
+    plan: Plan,
+    device: DeviceProfile,
+) -> Plan:
+    """``plan`` with the layers of each card, the fastest filled first."""
     cards = sorted(
         (card.profile for card in device.cards), key=lambda p: -p.bandwidth_bytes_per_s.value
     )

@@ -73,6 +73,14 @@ def test_two_equal_cards_take_what_one_with_their_memory_would() -> None:
     assert pair == pytest.approx(stages, rel=0.02)
 
 
+def test_the_fastest_card_serves_alone_what_it_holds() -> None:
+    plan = planner.plan("qwen3-32b", PAIR, **ASKED)
+    alone = planner.plan("qwen3-32b", "rtx-5090", devices=1, **ASKED)
+    assert plan.device.id == "rtx-5090"
+    assert plan.performance == alone.performance
+    assert any(note.key == "cards" for note in plan.assumptions)
+
+
 def test_engines_that_want_equal_cards_are_refused_by_name() -> None:
     with pytest.raises(UnsupportedError, match="equal cards"):
         planner.plan(MODEL, PAIR, engine="vllm", **ASKED)
