@@ -29,19 +29,25 @@ def _counted(text: str) -> re.Match[str] | None:
     return None if found is None or is_device(text) else found
 
 
+def _is_of_several(text: str) -> bool:
+    """Whether ``text`` spells cards of several kinds, no device that has a plus in its name."""
+    from planner.hardware.catalog import is_device
+
+    return is_card_sum(text) and not is_device(text)
+
+
 def take_device_count(context: click.Context) -> None:
     """Read ``2x4090`` as 4090 and --devices 2 in a parsed ``context`` that has both; the answer
     names the number beside what it is from.
 
     Raises:
-        Hinted: no device at all, another number by the flag, or a command
-            without the flag.
+        Hinted: no device at all, another number by the flag, or a command without the flag.
     """
     text = context.params.get("device")
-    if not isinstance(text, str) or "," in text or is_card_sum(text):
+    if not isinstance(text, str) or "," in text:
         return
     found = _counted(text)
-    if found is None:
+    if found is None or _is_of_several(found[2]):
         return
     count, device = int(found[1]), found[2].strip()
     if "devices" not in context.params:

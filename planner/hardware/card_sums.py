@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from planner.base.errors import InputError
 from planner.hardware.profile import CardShare, DeviceProfile, Links, Quantity, Rate
@@ -23,16 +22,15 @@ MOST_CARDS = 8
 _PART = re.compile(r"(?:(\d{1,2})\s*[x×*]\s*)?(.+?)(?::(\d{1,5}))?", re.ASCII)
 
 
-def cards_of(name: str, folders: Sequence[Path] = ()) -> list[tuple[DeviceProfile, int]]:
-    """The cards that ``name`` spells in its order, each with its layers (0: not said).
+def cards_of(name: str, resolve: Callable[[str], DeviceProfile]) -> list[tuple[DeviceProfile, int]]:
+    """The cards that ``name`` spells in its order, each with its layers (0: not said); ``resolve``
+    finds a device by its name.
 
     Raises:
         InputError: a part that names no card, too many of them, equal ones alone, or layers of some
             cards alone.
         UnknownNameError: a device that does not exist.
     """
-    from planner.hardware.catalog import resolve_device
-
     cards: list[tuple[DeviceProfile, int]] = []
     for part in name.split("+"):
         found = _PART.fullmatch(part.strip())
@@ -41,7 +39,7 @@ def cards_of(name: str, folders: Sequence[Path] = ()) -> list[tuple[DeviceProfil
                 f"device {name!r}: a card is missing beside a plus",
                 hint="2xrtx-3090+rtx-5090, names as `plan list devices` has them",
             )
-        profile = resolve_device(found[2].strip(), folders)
+        profile = resolve(found[2].strip())
         _require_card(name, profile)
         cards += [(profile, int(found[3] or 0))] * int(found[1] or 1)
     _require_unequal(name, cards)
@@ -71,7 +69,7 @@ def _require_unequal(name: str, cards: Sequence[tuple[DeviceProfile, int]]) -> N
     if len({profile.id for profile in profiles}) == 1 and not any(said):
         raise InputError(
             f"device {name!r}: all cards are {profiles[0].id}",
-            hint=f"{profiles[0].id} --gpus {len(profiles)}",
+            hint=f"{profiles[0].id} --devices {len(profiles)}",
         )
     if len({profile.platform for profile in profiles}) > 1:
         raise InputError(
@@ -80,7 +78,7 @@ def _require_unequal(name: str, cards: Sequence[tuple[DeviceProfile, int]]) -> N
         )
 
 
-def card_sum(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
+def card_sum(name: str, resolve: Callable[[str], DeviceProfile]) -> DeviceProfile:
     """The cards that ``name`` spells as one device, with its ``cards``.
 
     Figures for display and for what no card is asked about are those of the weakest card (rates,
@@ -89,7 +87,7 @@ def card_sum(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
     Raises:
         InputError: see :func:`cards_of`. UnknownNameError: a device that does not exist.
     """
-    return sum_of_cards(cards_of(name, folders))
+    return sum_of_cards(cards_of(name, resolve))
 
 
 def sum_of_cards(cards: Sequence[tuple[DeviceProfile, int]]) -> DeviceProfile:

@@ -102,11 +102,11 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
         from planner.hardware.host.detect import host_profile
 
         return host_profile()
-    if is_card_sum(name):
+    spelling = _meant(name, folders)
+    if is_card_sum(name) and not spelling.id:
         from planner.hardware.card_sums import card_sum
 
-        return card_sum(name, folders)
-    spelling = _meant(name, folders)
+        return card_sum(name, lambda card: resolve_device(card, folders))
     found = with_inherited(_profile(spelling.id or name, folders, spelling), folders)
     return _as_variant(found, name.strip()) if spelling.of_family else found
 

@@ -139,7 +139,7 @@ class Source:
 
 
 def is_card_sum(name: str) -> bool:
-    """Whether ``name`` spells several cards of a host; no device's own name has a plus."""
+    """Whether ``name`` may spell several cards of a host; no device's id has a plus."""
     return "+" in name
 
 
@@ -172,8 +172,7 @@ class DeviceProfile:
     other figures are those of the fastest. ``platform`` and ``target`` say which rules of engines
     hold; ``classes`` are the classes that the profile inherits from, nearest first, and ``taken``
     the dotted keys of what it has from them. ``family_name``: the bare name that it was found by as
-    the commonest variant. ``cards``: what a host of unequal cards is made of
-    (:mod:`planner.hardware.card_sums`), none of any other device.
+    the commonest variant. ``cards``: those of a host of unequal ones.
     """
 
     id: str

@@ -186,14 +186,12 @@ class Machine:
     """A device as the operators see it, for a fixed list of schemes.
 
     ``stacks`` are asked in order for measured kernels; ``plain`` is the BF16 GEMM of modules that
-    no scheme changes, None where only achieved fractions are known. ``spread`` is the standard
-    deviation of ln p over the experts of a layer, None: the assumption of data/moe.toml. ``beside``
-    [S]: schemes in which shared experts run on a second stream beside the routed ones.
-    ``host_seconds``: between the kernels of a layer, where cores that compute also run the engine;
-    ``host_certainty``: of the small kernels and of it.
-    ``cpu_attention``: the engine's own attention on a CPU, None where it is priced as anyone's.
-    ``launches``: kernels of an engine of many small ones, and whether its gate is one of them.
-    ``stages``: unequal cards of the host that take turns.
+    no scheme changes, None where only achieved fractions are known. ``spread`` is the deviation of
+    ln p over a layer's experts, None: the assumption of data/moe.toml. ``beside`` [S]: schemes in
+    which shared experts run on a second stream. ``host_seconds``: between the kernels of a layer, where cores that compute also run the engine;
+    ``host_certainty``: of the small kernels and of it. ``cpu_attention``: an engine's own, None
+    where it is priced as anyone's. ``launches``: kernels of an engine of many small ones, and
+    whether its gate is one. ``stages``: unequal cards that take turns.
     """
 
     bandwidth: float

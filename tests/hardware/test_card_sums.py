@@ -15,7 +15,7 @@ CARDS = ("rtx-3060-12gb", "rtx-3090", "rtx-4090", "rtx-5090")
 
 
 def test_a_name_says_every_card_in_its_order() -> None:
-    cards = cards_of("2xrtx-3090+rtx-5090")
+    cards = cards_of("2xrtx-3090+rtx-5090", resolve_device)
     assert [(profile.id, layers) for profile, layers in cards] == [
         ("rtx-3090", 0),
         ("rtx-3090", 0),
@@ -48,12 +48,12 @@ def test_layers_are_said_of_every_card_or_of_none(name: str) -> None:
 )
 def test_what_is_no_host_of_cards_is_refused(name: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        card_sum(name)
+        card_sum(name, resolve_device)
 
 
 def test_a_card_that_does_not_exist_is_named() -> None:
     with pytest.raises(UnknownNameError, match="rtx-9999"):
-        card_sum("rtx-3090+rtx-9999")
+        card_sum("rtx-3090+rtx-9999", resolve_device)
 
 
 def test_no_device_has_a_plus_in_its_name() -> None:

@@ -26,7 +26,7 @@ def answer_plan(inputs: QuestionInput, flags: PoolFlags) -> Plan:
     if is_card_sum(str(inputs.device)):
         from planner.planning.modes.unequal_cards import over_unequal_cards
 
-        plan = over_unequal_cards(inputs, lambda asked: plan_deployment(asked, flags))
+        plan = over_unequal_cards(inputs, lambda wanted: plan_deployment(wanted, flags))
     else:
         plan = plan_deployment(inputs, flags)
     return _anchored(plan, inputs.anchor)

@@ -33,11 +33,11 @@ def over_unequal_cards(inputs: QuestionInput, answer: Callable[[QuestionInput], 
     plan = answer(inputs)
     assert inputs.device is not None
     device = load_device(inputs.device, hardware_dir=inputs.hardware_dir)
-    if device.cards[0].layers:
+    if not device.cards or device.cards[0].layers:
         return plan
     plan = _with_layers(inputs, answer, plan, device)
-    alone = _on_fastest(inputs, answer, device)
-    return plan if alone is None or not _no_worse(alone, plan) else alone
+    single = _on_fastest(inputs, answer, device)
+    return plan if single is None or not _no_worse(single, plan) else single
 
 
 def _on_fastest(
@@ -59,10 +59,10 @@ def _on_fastest(
     return with_notes(plan, note)
 
 
-def _no_worse(alone: Plan, plan: Plan) -> bool:
+def _no_worse(fewer: Plan, plan: Plan) -> bool:
     """Whether fewer cards lose no more and give no fewer tokens."""
-    mine, theirs = (p.performance.output_tokens_per_second.value for p in (alone, plan))
-    return alone.quality.loss <= plan.quality.loss and mine >= theirs
+    mine, theirs = (p.performance.output_tokens_per_second.value for p in (fewer, plan))
+    return fewer.quality.loss <= plan.quality.loss and mine >= theirs
 
 
 def _with_layers(

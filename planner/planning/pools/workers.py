@@ -26,9 +26,9 @@ from planner.planning.search.batch_intervals import over_intervals
 from planner.planning.search.candidate_problem import candidate_problem
 from planner.planning.search.first_token import solve_with_ttft
 from planner.planning.search.formulate import bounds, loss_limit
-from planner.planning.search.uniform import rank_bytes, uniform_loss
+from planner.planning.search.uniform import uniform_loss
 from planner.planning.solver.problem import TOLERANCE, Solution
-from planner.planning.space.assignment import Segment
+from planner.planning.space.assignment import Segment, rank_bytes
 from planner.planning.space.candidates import Space, by_stage
 from planner.planning.space.file_bytes import rooms_kept
 from planner.planning.space.memory import budget

@@ -23,7 +23,7 @@ from planner.planning.question.named import named_scheme
 from planner.planning.search.mode_search import finer_batch_grid
 from planner.planning.search.served_batch import served_candidate
 from planner.planning.solver.problem import TOLERANCE
-from planner.planning.space.assignment import Segment, tied_segments
+from planner.planning.space.assignment import Segment, rank_bytes, tied_segments
 from planner.planning.space.candidates import Space, by_stage
 from planner.planning.space.file_bytes import rooms_kept
 from planner.planning.space.kernel_times import kernel_seconds_of
@@ -378,30 +378,6 @@ def _legal(space: Space, choice: Int) -> NDArray[np.bool_]:
     able = legality(model, space.tables, range(len(space.tables.layouts)))
     decided = np.flatnonzero(choice >= 0)
     return np.asarray(able[:, decided, choice[decided]].all(axis=1))[space.pts.layout]
-
-
-def rank_bytes(space: Space, choice: Int) -> Int:
-    """Bytes of the fullest rank under ``choice`` for every candidate, int64 [C]."""
-    model, tables = space.model, space.tables
-    schemes = len(model.question.schemes)
-    fixed, counts = space.padded
-    resident = space.resident[:, None]
-    used = fixed[space.pts.layout] + space.stages.caches(space.pts.layout, space.resident)
-    for k, kernel in enumerate(model.decided.kernels):
-        if kernel.decision < 0:
-            continue
-        layers = counts[space.pts.layout, :, k]
-        for i in kernel.units:
-            row, pick = model.units[i].row, int(choice[i])
-            if kernel.role == "module":
-                used = used + layers * tables.shard[space.pts.layout, row, pick][:, None]
-            else:
-                each, once = (
-                    part[space.pts.layout, row, pick - schemes][:, None]
-                    for part in (tables.cache, tables.once)
-                )
-                used = used + layers * np.maximum(each * resident, once)
-    return np.asarray(used.max(axis=1) + space.extra)
 
 
 def _refusal(space: Space, choice: Int) -> Text:

@@ -21,9 +21,8 @@ from planner.planning.question.resolve import build_question
 from planner.planning.question.workload import reserves_context, workload
 from planner.planning.search.formulate import problem_rows
 from planner.planning.search.spaces import grid_space
-from planner.planning.search.uniform import rank_bytes
 from planner.planning.serving.serve import serve
-from planner.planning.space.assignment import tied_segments
+from planner.planning.space.assignment import rank_bytes, tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
