@@ -188,10 +188,10 @@ class Machine:
     ``stacks`` are asked in order for measured kernels; ``plain`` is the BF16 GEMM of modules that
     no scheme changes, None where only achieved fractions are known. ``spread`` is the deviation of
     ln p over a layer's experts, None: the assumption of data/moe.toml. ``beside`` [S]: schemes in
-    which shared experts run on a second stream. ``host_seconds``: between the kernels of a layer, where cores that compute also run the engine;
-    ``host_certainty``: of the small kernels and of it. ``cpu_attention``: an engine's own, None
-    where it is priced as anyone's. ``launches``: kernels of an engine of many small ones, and
-    whether its gate is one. ``stages``: unequal cards that take turns.
+    which shared experts run on a second stream. ``host_seconds``: between the kernels of a layer,
+    where cores that compute also run the engine; ``host_certainty``: of the small kernels and of
+    it. ``cpu_attention``: an engine's own, None where it is priced as anyone's. ``launches``: of an
+    engine of many small kernels, and whether its gate is one. ``stages``: cards that take turns.
     """
 
     bandwidth: float

@@ -21,11 +21,11 @@ from planner.planning.search.spaces import grid_space, with_question
 from planner.planning.search.uniform import (
     UniformQuery,
     placed_uniforms,
-    rank_bytes,
     uniform_choice,
     uniform_loss,
 )
 from planner.planning.solver.problem import TOLERANCE
+from planner.planning.space.assignment import rank_bytes
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import saturated_loss
 from planner.planning.space.memory import budget
