@@ -4,6 +4,7 @@ devices, an interval, an assumption by its key, how another plan compares."""
 from __future__ import annotations
 
 from planner.base.units import format_rate, format_seconds
+from planner.hardware.profile import is_card_sum
 from planner.planning.plan.deployment import PoolLayout
 from planner.planning.plan.record import Assumption, Estimate, Plan
 from planner.throughput.calibration import ANY_ENGINE
@@ -41,6 +42,8 @@ def devices_name(plan: Plan) -> str:
     """``32 × h200-sxm``; the decode workers' and the prefill workers' devices where they differ."""
     pools = plan.deployment
     if pools is None or pools.prefill.device == plan.device.id:
+        if is_card_sum(plan.device.id):
+            return plan.device.id
         return f"{plan.device.count:,} × {plan.device.id}"
     pool, two = pools.prefill, pools.decode
     return (

@@ -56,6 +56,8 @@ def host_devices(
     more_sizes: tuple[int, ...] = ()
     if _one_by_default(device, given_values) and len(sizes) > 1:
         sizes, more_sizes, notes = (1,), sizes, (ONE_DEVICE,)
+    if device.cards:
+        sizes, more_sizes, notes = (1,), (), ()
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     server = engine.name if engine is not None else ANY_ENGINE
     usable = usable_memory(

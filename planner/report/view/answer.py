@@ -39,8 +39,9 @@ from planner.report.view.record import Block, Code, Fact, Items, Section, View
 from planner.report.view.shell_lines import server_lines
 from planner.report.view.shown_plans import is_damaged
 
-MOST_OMITTED, NOTES_OMITTED = 5, 4
-"""Steps by which an answer is shortened, and from which on notes on the command are left out."""
+MOST_OMITTED, NOTES_OMITTED, PRICE_OMITTED = 6, 4, 5
+"""Steps by which an answer is shortened, and from which on notes on the command, and an unknown
+price, are left out."""
 
 
 def answer_head(t: Phrases, plan: Plan, shorter: int = 0) -> View:
@@ -57,7 +58,7 @@ def answer_head(t: Phrases, plan: Plan, shorter: int = 0) -> View:
         Fact(t("plan.setup"), setup_text(t, plan)),
         Fact(t("plan.assumed"), assumed_text(t, plan, shorter)),
     )
-    return View(title_text(t, plan), facts)
+    return View(title_text(t, plan, with_types=shorter < MOST_OMITTED), facts)
 
 
 def answer_view(
@@ -67,9 +68,10 @@ def answer_view(
     ``shorter`` by up to ``MOST_OMITTED`` statements that matter least: that formats of eight bits
     are alike; what a name was read as and fewer bits that are no faster; all but the first plan
     that is not chosen; notes on the command, which ``-v`` has; that no benchmark, recipe or
-    price is known of the plan."""
+    price is known of the plan; what a published file is made of, what else runs it, a mix of one's
+    own."""
     head, no_notes = answer_head(t, plan, shorter), shorter >= NOTES_OMITTED
-    command = run_sections(t, plan, width, notes=not no_notes)
+    command = run_sections(t, plan, width, notes=not no_notes, others=shorter < MOST_OMITTED)
     rest: tuple[Block, ...] = (
         *alternatives_table(t, plan, alternatives),
         *not_chosen(t, plan, shorter),
@@ -86,19 +88,20 @@ def damage_facts(t: Phrases, plan: Plan) -> tuple[Fact, ...]:
     return (Fact(t("plan.damage"), t("plan.damage_text", loss=f"{plan.quality.loss:.2g}")),)
 
 
-def title_text(t: Phrases, plan: Plan) -> str:
-    """What to serve in one sentence; of a given plan, what was priced."""
+def title_text(t: Phrases, plan: Plan, *, with_types: bool = True) -> str:
+    """What to serve in one sentence, of a published file with its types; of a given plan, what was
+    priced."""
     cache = listed(t, cache_words(plan))
     return t(
         "plan.title",
         model=plan.model.id,
         devices=devices_name(plan),
-        what=_served(t, plan),
+        what=_served(t, plan, with_types),
         cache=t("plan.with_cache", kv=cache) if cache else "",
     )
 
 
-def _served(t: Phrases, plan: Plan) -> str:
+def _served(t: Phrases, plan: Plan, with_types: bool) -> str:
     names = listed(t, scheme_words(plan))
     if plan.deployment is not None:
         pool, two = plan.deployment.prefill, plan.deployment.decode
@@ -107,12 +110,12 @@ def _served(t: Phrases, plan: Plan) -> str:
             prefill=t.counted("prefill_worker", pool.workers),
             decode=t.counted("decoder", two.workers),
         )
-        what = _weights(t, plan, names)
+        what = _weights(t, plan, names, with_types)
         return t("plan.serve_pools", what=what, pools=pools)
-    return _weights(t, plan, names)
+    return _weights(t, plan, names, with_types)
 
 
-def _weights(t: Phrases, plan: Plan, names: str) -> str:
+def _weights(t: Phrases, plan: Plan, names: str, with_types: bool) -> str:
     """Which weights, and whether they exist."""
     said = plan.recommendation
     if said is None:
@@ -120,6 +123,8 @@ def _weights(t: Phrases, plan: Plan, names: str) -> str:
     if not said.formats:
         return t("plan.serve_file" if given_file(plan) else "plan.serve_released", schemes=names)
     if said.checkpoint:
+        if not with_types:
+            return t("plan.serve_place", checkpoint=said.checkpoint)
         return t("plan.serve_checkpoint", checkpoint=said.checkpoint, schemes=names)
     return t(
         "plan.requantize" if said.needs_new_weights else "plan.quantize_loading", schemes=names
@@ -252,7 +257,7 @@ def one_request_facts(t: Phrases, plan: Plan) -> tuple[Fact, ...]:
 
 def _cost_facts(t: Phrases, plan: Plan, shorter: int) -> tuple[Fact, ...]:
     """What it costs; at its shortest nothing where no price is known."""
-    if shorter >= MOST_OMITTED and plan.performance.usd_per_million_output_tokens is None:
+    if shorter >= PRICE_OMITTED and plan.performance.usd_per_million_output_tokens is None:
         return ()
     return (Fact(t("plan.cost"), cost_text(t, plan)),)
 
@@ -274,8 +279,11 @@ def cost_text(t: Phrases, plan: Plan) -> str:
     )
 
 
-def run_sections(t: Phrases, plan: Plan, width: int, *, notes: bool = True) -> list[Section]:
-    """The command that serves the plan, with ``notes`` what it cannot say; where none does, why."""
+def run_sections(
+    t: Phrases, plan: Plan, width: int, *, notes: bool = True, others: bool = True
+) -> list[Section]:
+    """The command that serves the plan, with ``notes`` what it cannot say, with ``others`` what
+    else would run; where none does, why."""
     command = serving_command(plan)
     notes_said = [n for n in command.notes if getattr(n, "id", "") != START_REPLICAS]
     said = t("answer.join").join(map(t.original, notes_said))
@@ -283,13 +291,14 @@ def run_sections(t: Phrases, plan: Plan, width: int, *, notes: bool = True) -> l
     if not command.words:
         return [Section("", below)]
     code = Code(tuple(server_lines(command, width)))
-    other = other_programs(t, plan, short=not notes)
-    return [Section(_run_title(t, plan, command), (code, *other, *own_mix(t, plan), *below))]
+    most = 0 if not others else None if notes else 1
+    more = (*other_programs(t, plan, most), *(own_mix(t, plan) if others else ()))
+    return [Section(_run_title(t, plan, command), (code, *more, *below))]
 
 
-def other_programs(t: Phrases, plan: Plan, *, short: bool = False) -> tuple[Block, ...]:
-    """The size of the published file that is served, and what else runs it; ``short``: one program
-    alone. Nothing without a file."""
+def other_programs(t: Phrases, plan: Plan, most: int | None = None) -> tuple[Block, ...]:
+    """The size of the published file that is served, and at ``most`` so many programs that run it
+    too (None: all). Nothing without a file."""
     said = plan.recommendation
     if said is None or not said.checkpoint:
         return ()
@@ -299,9 +308,10 @@ def other_programs(t: Phrases, plan: Plan, *, short: bool = False) -> tuple[Bloc
     if file is None:
         return ()
     size = "" if file.bytes is None else t("plan.download", size=f"{file.bytes / GIB:.2f}")
-    others = [words for name, words in file.commands.items() if name != plan.engine.name]
-    text = t("plan.file", size=size, commands=t("plan.or").join(others[: 1 if short else None]))
-    return (Items((text,)),)
+    words = [words for name, words in file.commands.items() if name != plan.engine.name][:most]
+    if not words:
+        return (Items((size.rstrip("; ；"),)),) if size else ()
+    return (Items((t("plan.file", size=size, commands=t("plan.or").join(words)),)),)
 
 
 def own_mix(t: Phrases, plan: Plan) -> tuple[Block, ...]:

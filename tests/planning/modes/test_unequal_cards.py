@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner.base.errors import InputError, UnsupportedError
+from planner.base.errors import InfeasibleError, InputError, UnsupportedError
 from planner.export.launch import command
 from planner.hardware.profile import layers_of_cards
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.modes.unequal_cards import filled, fits, layer_bytes
 from planner.planning.plan.record import Plan
+from planner.report.render.plan_text import MOST_LINES, plan_text
 
 PAIR, MODEL = "rtx-3090+rtx-5090", "llama-3.1-70b"
 ASKED: dict[str, Any] = {"context": 8192, "isl": 7168, "osl": 1024, "batch": 1}
@@ -49,6 +50,19 @@ def test_the_faster_card_is_filled_first_and_the_command_says_how() -> None:
         "--tensor-split",
         "{},{}".format(*layers),
     ]
+
+
+def test_an_answer_has_25_lines_and_no_number_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = plan_text(paired())
+    assert text.count("\n") <= MOST_LINES
+    assert text.startswith(f"{MODEL} on {paired().device.id}: serve")
+    assert "1 device," not in text
+
+
+def test_more_than_the_cards_hold_is_refused_and_hosts_are_not_multiplied() -> None:
+    with pytest.raises(InfeasibleError, match="memory"):
+        planner.plan("deepseek-v3", PAIR, **ASKED)
 
 
 def test_plan_and_estimate_tell_one_time() -> None:
