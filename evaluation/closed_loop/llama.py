@@ -165,7 +165,8 @@ def plans(begun: Begun, round_: str) -> None:
             schemes=None if round_ == PRIOR else CHOICES,
             **begun.known[round_],
         )
-        script = export_plan(chosen, ENGINE, engine=ANY_ENGINE).files.get(SCRIPT, "")
+        made = export_plan(chosen, ENGINE, engine=ANY_ENGINE, model=loop.model)
+        script = made.files.get(SCRIPT, "")
         same = begun.made.get(script)
         run = {"name": name, "round": round_, "limit": limit, "formats": formats(chosen)}
         if same is not None:
