@@ -10,7 +10,6 @@ from click.core import ParameterSource
 from planner.cli.refusals import say
 from planner.cli.settings import TAKEN
 from planner.cli.types import Hinted
-from planner.hardware.profile import is_card_sum
 
 _COUNTED = re.compile(r"\s*(\d{1,6})\s*[x×*]\s*(\S.*)", re.ASCII | re.DOTALL)
 
@@ -22,18 +21,12 @@ def without_count(text: str) -> str:
 
 
 def _counted(text: str) -> re.Match[str] | None:
-    """Number and device of a text; None where it has none, or is a device as a whole (7900 XTX)."""
+    """Number and device of a text; None where it has none, or is a device as a whole (7900 XTX,
+    cards of several kinds)."""
     from planner.hardware.catalog import is_device
 
     found = _COUNTED.fullmatch(text)
     return None if found is None or is_device(text) else found
-
-
-def _is_of_several(text: str) -> bool:
-    """Whether ``text`` spells cards of several kinds, no device that has a plus in its name."""
-    from planner.hardware.catalog import is_device
-
-    return is_card_sum(text) and not is_device(text)
 
 
 def take_device_count(context: click.Context) -> None:
@@ -47,7 +40,7 @@ def take_device_count(context: click.Context) -> None:
     if not isinstance(text, str) or "," in text:
         return
     found = _counted(text)
-    if found is None or _is_of_several(found[2]):
+    if found is None:
         return
     count, device = int(found[1]), found[2].strip()
     if "devices" not in context.params:

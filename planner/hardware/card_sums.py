@@ -22,6 +22,13 @@ MOST_CARDS = 8
 _PART = re.compile(r"(?:(\d{1,2})\s*[x×*]\s*)?(.+?)(?::(\d{1,5}))?", re.ASCII)
 
 
+def card_names(name: str) -> list[str]:
+    """What ``name`` spells of each card, its number and its layers left out; "" where a card is
+    missing."""
+    found = (_PART.fullmatch(part.strip()) for part in name.split("+"))
+    return ["" if part is None else part[2].strip() for part in found]
+
+
 def cards_of(name: str, resolve: Callable[[str], DeviceProfile]) -> list[tuple[DeviceProfile, int]]:
     """The cards that ``name`` spells in its order, each with its layers (0: not said); ``resolve``
     finds a device by its name.

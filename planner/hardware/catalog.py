@@ -57,9 +57,15 @@ def variant_ids() -> tuple[str, ...]:
 
 
 def is_device(name: str) -> bool:
-    """Whether ``name`` is a packaged device's or this machine; paths and further folders are not
-    looked at."""
-    return canonical_name(name) == HOST or bool(_meant(name, ()).id)
+    """Whether ``name`` is a packaged device's, this machine or cards of several kinds; paths and
+    further folders are not looked at."""
+    if canonical_name(name) == HOST or _meant(name, ()).id:
+        return True
+    if not is_card_sum(name):
+        return False
+    from planner.hardware.card_sums import card_names
+
+    return all(_meant(card, ()).id for card in card_names(name))
 
 
 def is_device_id(name: str) -> bool:

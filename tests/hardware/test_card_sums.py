@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from planner.base.errors import InputError, UnknownNameError
 from planner.hardware.card_sums import card_sum, cards_of, sum_of_cards
-from planner.hardware.catalog import resolve_device
+from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.profile import is_card_sum, layers_of_cards
 
 CARDS = ("rtx-3060-12gb", "rtx-3090", "rtx-4090", "rtx-5090")
@@ -54,6 +54,20 @@ def test_what_is_no_host_of_cards_is_refused(name: str, words: str) -> None:
 def test_a_card_that_does_not_exist_is_named() -> None:
     with pytest.raises(UnknownNameError, match="rtx-9999"):
         card_sum("rtx-3090+rtx-9999", resolve_device)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("2xrtx-3090+rtx-5090", True),
+        ("rtx-5090:52 + 3090:29", True),
+        ("rtx-3090+", False),
+        ("rtx-3090+rtx-9999", False),
+        ("ryzen-ai-max+-395-strix-halo", True),
+    ],
+)
+def test_a_sum_of_known_cards_is_a_device(name: str, known: bool) -> None:
+    assert is_device(name) == known
 
 
 def test_no_device_has_a_plus_in_its_name() -> None:
