@@ -88,8 +88,8 @@ def _require_unequal(name: str, cards: Sequence[tuple[DeviceProfile, int]]) -> N
 def card_sum(name: str, resolve: Callable[[str], DeviceProfile]) -> DeviceProfile:
     """The cards that ``name`` spells as one device, with its ``cards``.
 
-    Figures for display and for what no card is asked about are those of the weakest card (rates,
-    links) or of all (memory, power, price); times are each card's own.
+    Times are each card's own. What no card is asked about is of all in turn (rates, bandwidth), of
+    all together (power, price), or of the weakest (kernels that an engine may choose).
 
     Raises:
         InputError: see :func:`cards_of`. UnknownNameError: a device that does not exist.

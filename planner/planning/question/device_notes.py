@@ -31,6 +31,12 @@ def device_notes(device: DeviceProfile) -> Iterator[Note]:
             device.id,
             message("assumptions.commonest_variant_of", name=device.family_name),
         )
+    if device.cards:
+        yield Note(
+            "cards",
+            message("structure.names", parts=tuple(card.profile.id for card in device.cards)),
+            message("assumptions.cards_in_turn"),
+        )
     for caution in device.cautions:
         if caution.startswith(FNUZ):
             yield Note(

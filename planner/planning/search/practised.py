@@ -90,8 +90,9 @@ class _Drafts:
     candidates of a space, and the spaces that are built, are kept for those that follow."""
 
     def __init__(self) -> None:
-        self._columns: dict[int, Columns] = {}
-        self._built: dict[tuple[int, Layout], Space | None] = {}
+        # By identity, with what is meant: it lives as long as its number stands here.
+        self._columns: dict[int, tuple[Space, Columns]] = {}
+        self._built: dict[tuple[int, Layout], tuple[Question, Space | None]] = {}
 
     def on(
         self, spaces: Iterable[Space], practised: Practised, allowed: float | None
@@ -137,15 +138,15 @@ class _Drafts:
         if not len(mine):
             return None
         wanted = UniformQuery(practised.scheme, practised.kv, limits=True)
-        columns = self._columns.setdefault(id(space), {})
+        columns = self._columns.setdefault(id(space), (space, {}))[1]
         draft = coarse_draft(space.take(mine), wanted, choice, columns)
         return None if draft.space is None else (space, draft)
 
     def _on_layout(self, question: Question, layout: Layout) -> Space | None:
         key = id(question), layout
         if key not in self._built:
-            self._built[key] = on_layout(question, layout)
-        return self._built[key]
+            self._built[key] = question, on_layout(question, layout)
+        return self._built[key][1]
 
 
 def _best(placed: Sequence[PlacedUniform | None]) -> PlacedUniform:

@@ -307,10 +307,11 @@ def other_programs(t: Phrases, plan: Plan, most: int | None = None) -> tuple[Blo
     file = file_at(said.checkpoint, known_spec(plan.model.id))
     if file is None:
         return ()
-    size = "" if file.bytes is None else t("plan.download", size=f"{file.bytes / GIB:.2f}")
+    gib = "" if file.bytes is None else f"{file.bytes / GIB:.2f}"
+    size = t("plan.download", size=gib) if gib else ""
     words = [words for name, words in file.commands.items() if name != plan.engine.name][:most]
     if not words:
-        return (Items((size.rstrip("; ；"),)),) if size else ()
+        return (Items((t("plan.file_alone", size=gib),)),) if gib else ()
     return (Items((t("plan.file", size=size, commands=t("plan.or").join(words)),)),)
 
 

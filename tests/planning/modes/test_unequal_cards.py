@@ -69,6 +69,8 @@ def test_plan_and_estimate_tell_one_time() -> None:
     again = planner.estimate(plan=paired())
     assert again.performance.tpot_seconds.value == paired().performance.tpot_seconds.value
     assert again.memory_per_device == paired().memory_per_device
+    said = next(note for note in again.assumptions if note.key == "cards")
+    assert "without overlap" in str(said.reason)
 
 
 def test_layers_on_the_faster_card_are_never_slower_than_by_memory() -> None:
