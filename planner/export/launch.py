@@ -240,9 +240,11 @@ def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[st
         "layer" if plan.layout.pp > 1 or is_card_sum(plan.device.id) else "none",
     ]
     layers = layers_of_cards(plan.device.id)
+    unsaid: list[Text] = []
     if layers:
         words += ["--tensor-split", ",".join(map(str, layers))]
-    unsaid: list[Text] = []
+        # CUDA numbers the card that it takes for the fastest first, which may be another.
+        unsaid.append(message("reasons.order_of_cards", cards=plan.device.id))
     for flag, kinds in (("--cache-type-k", ("kv-k", "kv-latent")), ("--cache-type-v", ("kv-v",))):
         used = {layout for kind, _, layout in served.caches if kind in kinds}
         known = [_CACHES["llama.cpp"].get(name) for name in used]

@@ -42,7 +42,7 @@ def test_the_faster_card_is_filled_first_and_the_command_says_how() -> None:
     assert sum(layers) == len(layer_bytes(plan)[0]) + 1
     assert layers[0] > layers[1]
     assert fits(plan, planner.load_device(plan.device.id))
-    words, _ = command(parse_engine("llama.cpp"), "llama.cpp", plan, None)
+    words, unsaid = command(parse_engine("llama.cpp"), "llama.cpp", plan, None)
     at = words.index("--split-mode")
     assert words[at : at + 4] == [
         "--split-mode",
@@ -50,6 +50,7 @@ def test_the_faster_card_is_filled_first_and_the_command_says_how() -> None:
         "--tensor-split",
         "{},{}".format(*layers),
     ]
+    assert any(plan.device.id in str(text) and "--list-devices" in str(text) for text in unsaid)
 
 
 def test_an_answer_has_25_lines_and_no_number_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
