@@ -24,6 +24,8 @@ HEAD = """\
 BY_HAND = "# by hand"
 # Sizes that files of one model alone leave out as well.
 OUTSIDE = frozenset({"head_dim", "num_key_value_heads", "sliding_window"})
+_READ = {"mlp_bias"}
+"""Harmless where it is false, and read by the families that may have it."""
 _TOKENS = re.compile(r"(_token_ids?|_token_index|_id)$")
 
 
@@ -35,7 +37,7 @@ def declared(model_type: str) -> dict[str, bool | int | str]:
     stated = {f.name: f.default for f in fields(cls) if f.default is not MISSING}
     if "tie_word_embeddings" not in stated:
         stated["tie_word_embeddings"] = bool(getattr(cls(), "tie_word_embeddings", False))
-    harmless = defaults.harmless_keys(defaults.EVERY)
+    harmless = defaults.harmless_keys(defaults.EVERY).keys() - _READ
     return {
         name: value for name, value in sorted(stated.items())
         if isinstance(value, bool | int | str) and not _TOKENS.search(name)

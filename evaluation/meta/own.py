@@ -26,6 +26,8 @@ STATED: dict[str, dict[str, Any]] = {
     },
     "exaone4": {"sliding_window_pattern": 4},
     "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128, "num_experts": 16, "moe_topk": 4},
+    "nemotron": {"num_key_value_heads": 8},
     "ministral": {"head_dim": 128},
     "lfm2_moe": {
         "num_hidden_layers": 8,

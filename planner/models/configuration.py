@@ -47,6 +47,7 @@ def spec_from_bytes(
     Raises:
         DataError: invalid JSON, or keys or values that are not understood.
         InputError: a key to pass over that is not there, or is understood.
+        UnsupportedError: it names a class of an engine's registry that is not modelled.
     """
     values = parse_object(text, place, infinite=True)
     ledger = Ledger(ignore_keys)
@@ -55,6 +56,8 @@ def spec_from_bytes(
         raise fields.error("model_type", "is missing, so this is not a model configuration")
     model_type = fields.take("model_type")
     fields.take("quantization_config")
+    if source_kind in ("file", "hub"):
+        _check_class(values, model_type, fields)
     build = builder_of(model_type, place, values)
     origin = Provenance(
         id=model_id, public_name=public_name, source=source, source_kind=source_kind,
@@ -80,7 +83,23 @@ def spec_from_bytes(
     return spec
 
 
-_LANGUAGE_HEADS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "OmniModel")
+def _check_class(values: dict[str, object], model_type: object, fields: Fields) -> None:
+    """Refuse the classes of engines' registries of which it is known that no family reads them."""
+    name = _architecture(values)
+    if not name:
+        return
+    from planner.models.architectures import refuse_class
+    from planner.models.families import FAMILY_OF
+    from planner.models.through_transformers.built import installed
+
+    known = isinstance(model_type, str) and model_type in FAMILY_OF
+    refuse_class(name, fields, known=known, builds=not known and installed())
+
+
+_LANGUAGE_HEADS = (
+    "ChatGLMModel", "ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "OmniModel",
+    "VLChatModel",
+)  # fmt: skip
 
 
 def _architecture(values: dict[str, object]) -> str:

@@ -148,6 +148,20 @@ class Fields:
             raise self.error(name, f"is {short_repr(own)}; other keys imply {short_repr(value)}")
         self._values = {**self._values, name: value}
 
+    def agree(self, name: str, value: bool) -> None:
+        """Read key ``name``, which can only be ``value`` in this family, stated or not.
+
+        Raises:
+            DataError: it is another.
+        """
+        own = self.take(name)
+        if own is not None and own is not value:
+            raise self.error(name, f"is {short_repr(own)}; only {str(value).lower()} is modelled")
+
+    def change(self, name: str, value: object) -> None:
+        """Take ``value`` as that of key ``name``, whatever it states: as other families mean it."""
+        self._values = {**self._values, name: value}
+
     def has_read(self, name: str) -> bool:
         """Whether key ``name`` was read."""
         return name in self._read

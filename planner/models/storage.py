@@ -12,6 +12,12 @@ from planner.models.fields import Fields
 
 _TORCH_TYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
+_UNSTATED = "bfloat16"
+_WHO_TAKES_IT = "what vLLM 0.33 and SGLang 0.5.23 compute in; the files decide what is stored"
+"""Where neither the configuration nor headers of files state a type: vLLM's config/model.py
+(_resolve_auto_dtype: the platform's first type) and SGLang's configs/model_config.py
+(_get_and_verify_dtype)."""
+
 
 @record
 class Storage:
@@ -22,9 +28,10 @@ class Storage:
 
 def read_storage(fields: Fields, *, default: str | None = None) -> Storage:
     """Read ``torch_dtype`` (or ``dtype``); ``default`` is the type of a family that states none.
+    Without either it is what engines compute in then, and the reading says so.
 
     Raises:
-        DataError: a type that is missing, contradictory or not understood.
+        DataError: a type that is contradictory or not understood.
     """
     old = fields.choice("torch_dtype", _TORCH_TYPES, default="none")
     new = fields.choice("dtype", _TORCH_TYPES, default="none")
@@ -38,7 +45,9 @@ def read_storage(fields: Fields, *, default: str | None = None) -> Storage:
         fields.note_dtype(stated)
         return Storage(_TORCH_TYPES[stated])
     if default is None:
-        raise fields.error("torch_dtype", "is missing, so the stored type is not known")
+        fields.assume("torch_dtype", f"{_UNSTATED} ({_WHO_TAKES_IT})")
+        fields.note_dtype(_UNSTATED)
+        return Storage(_TORCH_TYPES[_UNSTATED])
     return Storage(default)
 
 

@@ -40,3 +40,28 @@ def test_what_is_answered_and_what_is_refused(tmp_path: Path) -> None:
 
 def test_a_page_without_the_library_has_no_part_about_it() -> None:
     assert "Written anew" not in page([Tried("x", ())], [], "")
+
+
+def test_how_a_comparison_ends() -> None:
+    from evaluation.configurations.counted import (
+        DIFFERS,
+        EQUAL,
+        EXPLAINED,
+        NOT_BUILT,
+        REFUSED,
+        outcome,
+        tally,
+    )
+    from evaluation.meta.compare import Compared
+    from evaluation.meta.explained import Explained
+
+    known = Explained(("a reason",), (1, 3), (0, 0))
+    ends = {
+        "a": outcome(Compared(3, 9)),
+        "b": outcome(Compared(3, 9, differences=("x is missing here",), why=known)),
+        "c": outcome(Compared(3, 9, differences=("x is missing here",))),
+        "d": outcome(Compared(3, 9, refused="keys not understood")),
+        "e": outcome(Compared(0, 0, unbuilt="no such type")),
+    }
+    assert list(ends.values()) == [EQUAL, EXPLAINED, DIFFERS, REFUSED, NOT_BUILT]
+    assert tally(ends).startswith("1 equal, 1 equal but for a known reason, 1 differs, 1 refused")

@@ -54,9 +54,9 @@ def expand_names(spec: ModelSpec) -> set[str]:
 
 
 def test_an_unknown_type_is_not_a_key_that_is_not_understood() -> None:
-    config = {"model_type": "llava", "projector_hidden_act": "gelu"}
+    config = {"model_type": "kosmos-2", "projector_hidden_act": "gelu"}
     with pytest.raises(UnknownNameError) as caught:
-        builder_of("llava", "config.json", config, through=False)
+        builder_of("kosmos-2", "config.json", config, through=False)
     assert "keys not understood: 'projector_hidden_act'" in caught.value.message
     assert "'model_type'" not in caught.value.message
 

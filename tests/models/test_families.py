@@ -133,7 +133,7 @@ def test_attention_groups_begin_with_the_full_one():
 @pytest.mark.parametrize(
     ("model_id", "change", "reason"),
     [
-        ("deepseek-v4-pro", {"compress_ratios": [4] * 61}, "61 entries for 61 layers and 1"),
+        ("deepseek-v4-pro", {"compress_ratios": [4] * 60}, "60 entries for 61 layers and 1"),
         ("deepseek-v4-flash", {"compress_ratios": [4] * 43 + [4]}, "0 for prediction layers"),
         ("deepseek-v4-flash", {"compress_ratios": [8] * 44}, "compress_ratios holds 8"),
         ("deepseek-v4-flash", {"expert_dtype": "fp6"}, "expert_dtype"),
@@ -162,6 +162,21 @@ def test_what_a_family_does_not_understand(model_id, change, reason):
         build(config)
     assert reason in caught.value.message
     assert len(caught.value.message) < 700
+
+
+def test_ratios_may_leave_out_the_prediction_layer_which_has_a_window() -> None:
+    """vLLM 0.33 (models/deepseek_v4, _get_layer_compress_ratio): layers beyond the list have a
+    window, and so have those of ratio 1."""
+    config = json.loads((CONFIGS / "deepseek-v4-flash.json").read_text())
+    whole, short = (
+        build(config),
+        build(config | {"compress_ratios": config["compress_ratios"][:43]}),
+    )
+    assert len(config["compress_ratios"]) == 44
+    assert (short.rows, short.attention) == (whole.rows, whole.attention)
+    assert cache_description(short, prediction=True) == cache_description(whole, prediction=True)
+    ones = [1 if ratio == 0 else ratio for ratio in config["compress_ratios"]]
+    assert build(config | {"compress_ratios": ones}).attention == whole.attention
 
 
 def test_layers_that_share_a_selection_have_no_indexer():

@@ -20,9 +20,20 @@ Builder = Callable[[Fields, str, Provenance], ModelSpec]
 
 # Only the family that is asked for is imported; a test compares this with each family's own list.
 FAMILY_OF: dict[str, str] = {
+    **dict.fromkeys(("apertus", "arcee", "cwm", "flex_olmo", "granite_swa", "internlm3",
+                     "iquestcoder", "jais2", "nemotron", "stablelm", "vaultgemma"), "plain"),
+    **dict.fromkeys(("afmoe", "cohere2_moe", "ernie4_5_moe", "exaone_moe", "hunyuan_v1_moe",
+                     "hy_v3", "laguna"), "routed"),
+    **dict.fromkeys(("cohere2_vision", "idefics3", "internvl", "internvl_chat", "llava",
+                     "llava_next", "paligemma", "smolvlm"), "seeing"),
+    **dict.fromkeys(("falcon_mamba", "mamba", "mamba2"), "mamba_alone"),
+    **dict.fromkeys(("baichuan", "bloom", "chatglm", "exaone", "falcon", "gpt_bigcode", "gpt_neox",
+                     "gptj", "internlm2", "minicpm", "opt", "persimmon", "qwen",
+                     "starcoder2"), "renamed"),
     "bailing_hybrid": "bailing", "bailing_moe": "bailing", "cohere": "plain", "cohere2": "plain",
-    "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek", "deepseek_v3": "deepseek",
-    "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4", "dots1": "glm4_moe",
+    "deepseek": "glm4_moe", "deepseek_ref": "deepseek_v4", "deepseek_v2": "deepseek",
+    "deepseek_v3": "deepseek", "deepseek_v32": "deepseek", "deepseek_v4": "deepseek_v4",
+    "dots1": "glm4_moe",
     "ernie4_5": "plain", "exaone4": "plain", "falcon_h1": "falcon_h1", "gemma": "plain",
     "gemma2": "plain", "gemma3": "seeing", "gemma3_text": "gemma3", "gemma3n": "gemma3n",
     "gemma3n_text": "gemma3n", "gemma4": "gemma4", "glm": "plain", "glm4": "plain",

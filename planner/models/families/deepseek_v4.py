@@ -56,6 +56,9 @@ def _read(fields: Fields) -> V4Structure:
         fields, mtp
     )
     _check_mlp_types(fields)
+    ratios = tuple(0 if ratio == 1 else ratio for ratio in ratios)  # both a window: vLLM 0.33
+    if len(ratios) == size.layers:  # prediction layers that are left out have windows: vLLM 0.33
+        ratios += (0,) * mtp
     if len(ratios) != size.layers + mtp:
         raise fields.error("compress_ratios", f"has {len(ratios)} entries for {size.layers} layers "
                            f"and {mtp} prediction layers")  # fmt: skip

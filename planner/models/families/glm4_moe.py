@@ -1,4 +1,4 @@
-"""GLM-4.5, 4.5-Air, 4.6 and dots.llm1: grouped-query attention, routed and shared experts."""
+"""GLM-4.5, 4.5-Air, 4.6, dots.llm1, DeepSeekMoE: grouped queries, routed and shared experts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
-MODEL_TYPES = ("dots1", "glm4_moe")
+MODEL_TYPES = ("deepseek", "dots1", "glm4_moe")
 _HARMLESS = HARMLESS | {
     "norm_topk_prob", "partial_rotary_factor", "routed_scaling_factor", "scoring_func",
     "topk_method",
@@ -40,15 +40,19 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         refuse_windows(fields, switch_default=False)
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
     first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
+    if model_type == "deepseek":  # the router has no correction; every layer behind has experts
+        fields.agree("attention_bias", False)
+        fields.integer("moe_layer_freq", high=1, default=1)
     moe = tuple(layer for layer in size.all_layers if layer >= first)
     experts = read_shared_routing(fields, moe)
-    width = fields.integer("intermediate_size")
+    width, corrected = fields.integer("intermediate_size"), model_type != "deepseek"
     fields.finish(_HARMLESS)
     dense = others(size.all_layers, moe)
     after = tuple(range(size.layers, size.layers + mtp))
 
     def decoder(layers: tuple[int, ...], dense: tuple[int, ...]) -> list[TensorRow]:
-        return _decoder(storage, size, attention, experts, layers, dense, width, normed)
+        return _decoder(storage, size, attention, experts, layers, dense, width, normed,
+                        corrected)  # fmt: skip
 
     tensors = [
         *size.ends(storage),
@@ -64,7 +68,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
 
 def _decoder(
     storage: Storage, size: Backbone, a: GroupedQuery, experts: Experts, layers: tuple[int, ...],
-    dense: tuple[int, ...], width: int, normed: bool,
+    dense: tuple[int, ...], width: int, normed: bool, corrected: bool,
 ) -> list[TensorRow]:  # fmt: skip
     hidden, moe = size.hidden, others(layers, dense)
     norms = [rows.norm(storage, f"{LAYER}self_attn.{name}", a.head_dim, layers)
@@ -75,4 +79,4 @@ def _decoder(
         *rows.layer_norms(storage, hidden, layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
     ]  # fmt: skip
-    return tensors + rows.routed(storage, experts, moe, hidden=hidden, corrected=True)
+    return tensors + rows.routed(storage, experts, moe, hidden=hidden, corrected=corrected)

@@ -39,6 +39,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     width = fields.integer("n_inner", default=4 * size.hidden)
     if fields.boolean("add_cross_attention", default=False):
         raise fields.error("add_cross_attention", "is true; encoders are not understood")
+    for name in ("attention_bias", "mlp_bias"):
+        fields.agree(name, True)
     fields.finish(_HARMLESS)
     if size.hidden % heads:
         raise fields.error("n_head", f"is {heads}; it must divide {size.hidden}")

@@ -34,6 +34,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     size = read_backbone(fields)
     storage = read_storage(fields, default="bf16")
     biases = fields.boolean("attention_bias", default=True)
+    fields.agree("mlp_bias", True)
     a = read_grouped_query(fields, size.hidden, biases=biases)
     layers, hidden = size.all_layers, size.hidden
     full = full_layers(fields, size.layers, other="sliding_attention")

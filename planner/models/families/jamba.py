@@ -50,7 +50,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *(row for row in size.ends(storage) if row.name != "model.norm.weight"),
         rows.norm(storage, "model.final_layernorm", hidden, ()),
         *(a.rows(storage, hidden, full) if full else []),
-        *_mixer(storage, mamba, hidden, steps, conv=conv, biases=biases),
+        *mamba1_rows(storage, mamba, hidden, steps, conv=conv, biases=biases),
         *(rows.norm(storage, LAYER + name, hidden, size.all_layers)
           for name in ("input_layernorm", "pre_ff_layernorm")),
         *rows.gated_mlp(storage, _MLP, dense, hidden=hidden, width=width),
@@ -81,12 +81,14 @@ def _mamba(fields: Fields, hidden: int, layers: tuple[int, ...], storage: Storag
         conv_elements=inner * (kernel - 1), conv_dtype=storage.plain)  # fmt: skip
 
 
-def _mixer(
-    storage: Storage, a: Attention, hidden: int, steps: int, *, conv: bool, biases: bool
-) -> list[TensorRow]:
+def mamba1_rows(
+    storage: Storage, a: Attention, hidden: int, steps: int, *, conv: bool, biases: bool,
+    module: str = "mamba.", normed: bool = True,
+) -> list[TensorRow]:  # fmt: skip
+    """The mixer's tensors under ``module``; ``normed``: norms of steps, B and C, as Jamba has."""
     if not a.layers:
         return []
-    prefix, layers, inner, states = LAYER + "mamba.", a.layers, a.heads, a.key_dim
+    prefix, layers, inner, states = LAYER + module, a.layers, a.heads, a.key_dim
     into = rows.linear(storage, prefix + "in_proj", _KIND, (2 * inner, hidden), layers,
                        fused="linear-in", shard="column")  # fmt: skip
     out = rows.linear(storage, prefix + "out_proj", _KIND, (hidden, inner), layers,
@@ -107,6 +109,6 @@ def _mixer(
         replace(decay, stored=StoredAs(decay.name, stored_type(storage.plain).name,
                                        (inner, states))),
         *(rows.norm(storage, f"{prefix}{name}_layernorm", width, layers)
-          for name, width in (("dt", steps), ("b", states), ("c", states))),
+          for name, width in (("dt", steps), ("b", states), ("c", states)) if normed),
         *rows.with_biases(storage, [out], biases),
     ]  # fmt: skip

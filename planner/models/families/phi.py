@@ -29,6 +29,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     a = read_grouped_query(fields, size.hidden, biases=True, kv_heads_optional=True)
     width = fields.integer("intermediate_size")
     normed = fields.boolean("qk_layernorm", default=False)
+    for name in ("attention_bias", "mlp_bias"):
+        fields.agree(name, True)
     fields.finish()
     tensors = [*_ends(storage, size), *_layers(storage, size, a, width)]
     if normed:

@@ -1,10 +1,10 @@
 """Plain decoders: what each model type adds to Llama, or leaves out, is a row of :data:`KINDS`.
 
-Cohere Command, Ernie 4.5, EXAONE 4, Gemma 1 and 2, GLM-4, Granite 3, Hunyuan, Llama 2 and 3,
-Ministral, Mistral, Mixtral, OLMo 1 to 3, OLMoE, Phi-3 and Phi-4, Qwen2, Qwen3, Seed-OSS and
-SmolLM3: grouped-query attention and one gated MLP a layer, or routed experts. Source: the model
-code of Hugging Face Transformers 5.24; names are those of the releases. What a configuration leaves
-out is in ``data/class_defaults.toml``.
+Apertus, Arcee, Cohere Command, CWM, Ernie 4.5, EXAONE 4, Gemma 1 and 2, GLM-4, Granite 3, Hunyuan,
+InternLM3, Llama 2 and 3, Ministral, Mistral, Mixtral, Nemotron-4, OLMo 1 to 3, OLMoE, Phi-3 and
+Phi-4, Qwen2, Qwen3, Seed-OSS, SmolLM3, StableLM and VaultGemma: grouped-query attention and one
+gated MLP a layer, or routed experts. Source: the model code of Hugging Face Transformers 5.24;
+names are those of the releases. What a configuration leaves out is in ``data/class_defaults.toml``.
 """
 
 from __future__ import annotations
@@ -61,9 +61,11 @@ class DecoderKind:
     ``kv_heads_stated`` and ``head_dim_stated``: the key must be there. ``windows`` says which
     layers attend to one: those that are ``listed``, all where one is ``stated``, ``none``;
     ``refused`` (and ``refused-on``, where an absent switch means on) where a window is not
-    understood. ``fused_qkv``: query, key and value are one matrix, without biases. ``experts``:
-    every layer has routed experts instead of an MLP. ``harmless`` are keys that change no tensor of
-    this type.
+    understood; ``listed-only``: layers are full or windowed as a list says, which must be there.
+    ``fused_qkv``: query, key and value are one matrix. ``experts``: every layer has routed experts
+    instead of an MLP. ``harmless`` are keys that change no tensor of this type. ``gated``: the MLP
+    has a gate. ``norm_bias``: every norm has a bias. ``activated``: the activation learns two
+    values a layer, and keeps two more that are data. ``sinks``: every head has a learned one.
     """
 
     norms: tuple[str, ...] = _BOTH
@@ -73,7 +75,7 @@ class DecoderKind:
     head_norms_key: str = ""
     biases: bool | str = "attention_bias"
     out_bias: bool | str = True
-    mlp_bias: str = ""
+    mlp_bias: bool | str = False
     fused_mlp: bool = False
     every: int = 0
     pattern: str = ""
@@ -86,27 +88,45 @@ class DecoderKind:
     fused_qkv: bool = False
     experts: ExpertNames | None = None
     harmless: frozenset[str] = frozenset()
+    gated: bool = True
+    norm_bias: bool = False
+    activated: bool = False
+    sinks: bool = False
 
 
 _QK = ("q_norm", "k_norm")
 KINDS: dict[str, DecoderKind] = {
+    "apertus": DecoderKind(norms=("attention_layernorm", "feedforward_layernorm"), head_norms=_QK,
+                         mlp_bias="mlp_bias", gated=False, windows="none", activated=True),
+    "arcee": DecoderKind(mlp_bias="mlp_bias", gated=False, windows="none"),
     "cohere": DecoderKind(norms=("input_layernorm",), head_norms=_QK, over="heads",
                         head_norms_key="use_qk_norm"),
     "cohere2": DecoderKind(norms=("input_layernorm",), every=4, pattern="sliding_window_pattern",
                          only=(("use_qk_norm", False),)),
+    "cwm": DecoderKind(biases=False, windows="listed-only"),
     "ernie4_5": DecoderKind(biases="use_bias", mlp_bias="use_bias"),
     "exaone4": DecoderKind(norms=_AFTER, head_norms=_QK, biases=False, every=4,
                          pattern="sliding_window_pattern"),
+    "flex_olmo": DecoderKind(
+        norms=_AFTER, head_norms=_QK, over="all", windows="none",
+        experts=ExpertNames("num_experts", "mlp.gate", rows.EXPERT_MLP),
+        harmless=frozenset({"norm_topk_prob"})),
     "gemma": DecoderKind(),
     "gemma2": DecoderKind(norms=_SANDWICH, every=2),
     "glm": DecoderKind(out_bias=False, fused_mlp=True),
     "glm4": DecoderKind(norms=(*_BOTH, "post_self_attn_layernorm", "post_mlp_layernorm"),
                       out_bias=False, fused_mlp=True),
     "granite": DecoderKind(mlp_bias="mlp_bias"),
+    "granite_swa": DecoderKind(mlp_bias="mlp_bias", windows="listed-only", sinks=True,
+                             harmless=frozenset({"layer_rope_theta"})),
     "hunyuan_v1_dense": DecoderKind(
         head_norms=("query_layernorm", "key_layernorm"), head_norms_key="use_qk_norm",
         only=(("use_cla", False), ("mlp_bias", False), ("add_classification_head", False))),
+    "jais2": DecoderKind(mlp_bias="mlp_bias", gated=False, norm_bias=True, windows="none"),
     "llama": DecoderKind(mlp_bias="mlp_bias", windows="none"),
+    "internlm3": DecoderKind(biases="qkv_bias", out_bias="bias", mlp_bias="bias", windows="none"),
+    "iquestcoder": DecoderKind(mlp_bias="mlp_bias", windows="refused",
+                               harmless=frozenset({"clip_qkv"})),
     "ministral": DecoderKind(biases=False, all_windowed=True),
     "ministral3": DecoderKind(biases=False, all_windowed=True),
     "mistral": DecoderKind(mlp_bias="mlp_bias", windows="stated"),
@@ -114,6 +134,7 @@ KINDS: dict[str, DecoderKind] = {
         biases=False, kv_heads_stated=True, windows="refused-on",
         experts=ExpertNames("num_local_experts", "block_sparse_moe.gate", rows.NUMBERED_MLP),
         harmless=frozenset({"router_jitter_noise"})),
+    "nemotron": DecoderKind(mlp_bias="mlp_bias", gated=False, norm_bias=True, windows="none"),
     "olmo": DecoderKind(norms=(), final_norm=False),
     "olmo2": DecoderKind(norms=_AFTER, head_norms=_QK, over="all"),
     "olmo3": DecoderKind(norms=_AFTER, head_norms=_QK, over="all", every=4),
@@ -131,6 +152,10 @@ KINDS: dict[str, DecoderKind] = {
                        windows="refused"),
     "seed_oss": DecoderKind(out_bias="attention_out_bias", mlp_bias="mlp_bias"),
     "smollm3": DecoderKind(mlp_bias="mlp_bias"),
+    "stablelm": DecoderKind(
+        biases="use_qkv_bias", out_bias=False, norm_bias=True, windows="none",
+        only=(("qk_layernorm", False), ("use_parallel_residual", False))),
+    "vaultgemma": DecoderKind(norms=("input_layernorm", "pre_feedforward_layernorm"), every=2),
 }  # fmt: skip
 
 
@@ -163,7 +188,16 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
         UnsupportedError: a key has a value that changes the structure.
     """
-    kind = KINDS[model_type]
+    return build_kind(fields, model_type, KINDS[model_type], origin)
+
+
+def build_kind(fields: Fields, model_type: str, kind: DecoderKind, origin: Provenance) -> ModelSpec:
+    """As :func:`build`, of a type that is ``kind``.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+        UnsupportedError: a key has a value that changes the structure.
+    """
     model = _read(fields, kind)
     fields.finish(kind.harmless)
     return spec_of(origin, model_type, model.size, model.storage, rows=_rows(model, kind),
@@ -183,8 +217,13 @@ def _read(fields: Fields, kind: DecoderKind) -> PlainDecoder:
     biases = kind.biases
     if isinstance(biases, str):
         biases = fields.boolean(biases, default=False)
-    if kind.fused_qkv and fields.boolean("attention_bias", default=False):
-        raise fields.error("attention_bias", "is true; Phi-3 has no biases")
+    if kind.biases != "attention_bias":
+        fields.agree("attention_bias", biases)
+    inner = kind.mlp_bias
+    if isinstance(inner, str):
+        inner = fields.boolean(inner, default=False)
+    if kind.mlp_bias != "mlp_bias":
+        fields.agree("mlp_bias", inner)
     heads = read_grouped_query(fields, size.hidden, biases=biases,
                                kv_heads_optional=not kind.kv_heads_stated,
                                head_dim_optional=not kind.head_dim_stated)  # fmt: skip
@@ -200,7 +239,7 @@ def _read(fields: Fields, kind: DecoderKind) -> PlainDecoder:
         experts=None if names is None
         else read_routing(fields, size.all_layers, count_key=names.count, width=width),
         out_bias=fields.boolean(out, default=False) if isinstance(out, str) else out and biases,
-        mlp_bias=bool(kind.mlp_bias) and fields.boolean(kind.mlp_bias, default=False),
+        mlp_bias=inner,
         head_norms=_head_norms(fields, kind), groups=_groups(fields, size, heads, kind),
     )  # fmt: skip
 
@@ -209,7 +248,7 @@ def _rows(model: PlainDecoder, kind: DecoderKind) -> list[TensorRow]:
     """The tensors of ``model``, as :func:`_read` gives it."""
     storage, hidden, layers = model.storage, model.size.hidden, model.size.all_layers
     ends = [row for row in model.size.ends(storage) if kind.final_norm or row.kind != "norm"]
-    return [
+    made = [
         *ends,
         *(
             _fused_attention(model)
@@ -220,6 +259,21 @@ def _rows(model: PlainDecoder, kind: DecoderKind) -> list[TensorRow]:
         *(rows.norm(storage, LAYER + name, hidden, layers) for name in kind.norms),
         *_mlp(model, kind),
     ]
+    norms = [row for row in made if row.kind == "norm" and kind.norm_bias]
+    return [*made, *(rows.bias(storage, row) for row in norms),
+            *(_learned(storage, layers) if kind.activated else ()),
+            *((rows.plain(storage, LAYER + "self_attn.sinks", "attention-qkv",
+                          (model.heads.heads,), layers, fused="sinks", shard="column"),)
+              if kind.sinks else ())]  # fmt: skip
+
+
+def _learned(storage: Storage, layers: tuple[int, ...]) -> list[TensorRow]:
+    """What an xIELU activation learns, one value each, and two that published counts leave out."""
+    return [
+        replace(rows.plain(storage, f"{LAYER}mlp.act_fn.{name}", "norm", shape, layers,
+                           fused="activation-" + name), counted=bool(shape))
+        for name, shape in (("alpha_p", (1,)), ("alpha_n", (1,)), ("beta", ()), ("eps", ()))
+    ]  # fmt: skip
 
 
 def _only(fields: Fields, name: str, understood: object) -> None:
@@ -246,7 +300,7 @@ def _groups(
         DataError: layers are windowed, and no window is stated.
         UnsupportedError: a window where none is understood.
     """
-    if kind.windows != "listed":
+    if not kind.windows.startswith("listed"):
         if kind.windows.startswith("refused"):
             refuse_windows(fields, switch_default=kind.windows == "refused-on")
         stated = kind.windows == "stated" and fields.optional_integer(
@@ -256,7 +310,7 @@ def _groups(
     every = _interval(fields, kind)
     used = fields.boolean("use_sliding_window", default=bool(every or kind.all_windowed))
     fields.optional_integer("max_window_layers", low=0, high=MAX_LAYERS)
-    by_list = fields.take("layer_types") is not None
+    by_list = fields.take("layer_types") is not None or kind.windows == "listed-only"
     if not by_list and (window is None or not used):
         full = size.all_layers
     elif kind.all_windowed and not by_list:
@@ -268,7 +322,10 @@ def _groups(
         raise fields.error("sliding_window", "is missing, and layer_types has windowed layers")
     return tuple(
         group
-        for group in (heads.attention(full), heads.attention(rest, window=window or 0))
+        for group in (
+            heads.attention(full, sinks=kind.sinks),
+            heads.attention(rest, window=window or 0, sinks=kind.sinks),
+        )
         if group.layers
     )
 
@@ -305,11 +362,11 @@ def _fused_attention(model: PlainDecoder) -> list[TensorRow]:
     qkv = rows.linear(storage, LAYER + "self_attn.qkv_proj", "attention-qkv",
                       ((a.heads + 2 * a.kv_heads) * a.head_dim, hidden), layers, fused="qkv",
                       shard="column")  # fmt: skip
-    return [
-        replace(qkv, kv_outputs=2 * a.kv_heads * a.head_dim),
-        rows.linear(storage, LAYER + "self_attn.o_proj", "attention-out",
-                    (hidden, a.heads * a.head_dim), layers, fused="o", shard="row"),
-    ]  # fmt: skip
+    joined = replace(qkv, kv_outputs=2 * a.kv_heads * a.head_dim)
+    out = rows.linear(storage, LAYER + "self_attn.o_proj", "attention-out",
+                      (hidden, a.heads * a.head_dim), layers, fused="o", shard="row")  # fmt: skip
+    return [*rows.with_biases(storage, [joined], a.biases),
+            *rows.with_biases(storage, [out], model.out_bias)]  # fmt: skip
 
 
 def _mlp(model: PlainDecoder, kind: DecoderKind) -> list[TensorRow]:
@@ -323,6 +380,8 @@ def _mlp(model: PlainDecoder, kind: DecoderKind) -> list[TensorRow]:
         ]  # fmt: skip
     split = rows.gated_mlp(storage, rows.DENSE_MLP, layers, hidden=hidden, width=model.width,
                            biases=model.mlp_bias)  # fmt: skip
+    if not kind.gated:
+        return [row for row in split if ".gate_proj." not in row.name]
     if not kind.fused_mlp:
         return split
     both = rows.linear(

@@ -14,7 +14,7 @@ from dataclasses import replace
 from planner.base.records import record
 from planner.base.strict_json import short_repr
 from planner.models import rows
-from planner.models.families import audio, vision_qwen
+from planner.models.families import audio, vision_joined, vision_qwen
 from planner.models.families.common import NO_AUDIO, NO_VISION
 from planner.models.families.towers import Seen
 from planner.models.fields import Fields
@@ -38,7 +38,8 @@ class Seeing:
     ``transposed``: experts are stacked, inputs first. ``hear``: the reader of an audio encoder.
     ``sees``, ``hears``: the types of the encoders' configurations. ``forwards``: a text model that
     ties its embeddings makes the whole model tie them. ``always``: keys of the text model that its
-    class has no room for, and what it builds."""
+    class has no room for, and what it builds. ``inner``: the key of the text model;
+    ``passed``: keys of it that change neither tensors nor caches here."""
 
     texts: dict[str, str]
     read: Reader
@@ -52,9 +53,12 @@ class Seeing:
     hear: Listener | None = None
     hears: str = ""
     always: tuple[tuple[str, object], ...] = ()
+    inner: str = "text_config"
+    passed: tuple[str, ...] = ()
 
 
 _LLAVA = ("language_model.model.", "language_model.")
+_TEXTS = {"llama": "llama", "mistral": "mistral", "qwen2": "qwen2", "granite": "granite"}
 _SEEING: dict[str, Seeing] = {
     "qwen2_vl": Seeing(
         {"qwen2_vl_text": "qwen2", "qwen2": "qwen2", "qwen2_vl": "qwen2"},
@@ -76,6 +80,24 @@ _SEEING: dict[str, Seeing] = {
         {"mistral": "mistral", "llama": "llama", "ministral": "ministral",
          "ministral3": "ministral3", "mistral4": "mistral4"},
         vision_qwen.pixtral, *_LLAVA, sees="pixtral", tied_inside=True),
+    "llava": Seeing(_TEXTS, vision_joined.llava, *_LLAVA, sees="clip_vision_model"),
+    "llava_next": Seeing(_TEXTS, vision_joined.llava_next, *_LLAVA, sees="clip_vision_model"),
+    "paligemma": Seeing({"gemma": "gemma", "gemma2": "gemma2"}, vision_joined.paligemma, *_LLAVA,
+                        sees="siglip_vision_model",
+                        passed=("num_image_tokens", "use_bidirectional_attention")),
+    "idefics3": Seeing({"llama": "llama"}, vision_joined.idefics3, "model.text_model.",
+                       sees="idefics3_vision"),
+    "smolvlm": Seeing({"llama": "llama"}, vision_joined.idefics3, "model.text_model.",
+                      sees="smolvlm_vision"),
+    "cohere2_vision": Seeing({"cohere2": "cohere2"}, vision_joined.cohere2,
+                             sees="siglip_vision_model"),
+    "internvl": Seeing({"qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3_moe",
+                        "llama": "llama", "gpt_oss": "gpt_oss"}, vision_joined.internvl,
+                       sees="internvl_vision"),
+    "internvl_chat": Seeing(
+        {"qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3_moe", "llama": "llama",
+         "internlm2": "internlm2"}, vision_joined.internvl_chat, *_LLAVA, inner="llm_config",
+        sees="intern_vit_6b"),
     "glm4v": Seeing({"glm4v_text": "glm4", "glm4": "glm4"},
                     _visual(vision_qwen.glm4v, "model.visual."), flat=True, sees="glm4v_vision",
                     forwards=True, always=(("attention_bias", True),)),
@@ -161,9 +183,9 @@ def _text(fields: Fields, kind: Seeing) -> tuple[Fields, str]:
     """The text model's keys, and its family's type."""
     from planner.models.families import FAMILY_OF
 
-    inner = fields.nested("text_config")
+    inner = fields.nested(kind.inner)
     if inner is None and not kind.flat:
-        raise fields.error("text_config", "is missing")
+        raise fields.error(kind.inner, "is missing")
     usual = next(iter(kind.texts))
     if inner is None:
         around = _AROUND | {"vision_config", "quantization_config", "model_type"}
@@ -178,11 +200,11 @@ def _text(fields: Fields, kind: Seeing) -> tuple[Fields, str]:
             **{
                 name: inner.take(name)
                 for name in inner.names()
-                if name not in ("quantization_config", "init_std")
+                if name not in ("quantization_config", "init_std", *kind.passed)
             },
         }
         usual = str(own.get("model_type") or usual)
-        text = fields.part(_tied(fields, own, kind), "text_config", usual)
+        text = fields.part(_tied(fields, own, kind), kind.inner, usual)
     known = {model_type: family for model_type, family in kind.texts.items() if family in FAMILY_OF}
     if usual not in known:
         text.choice("model_type", known, default=None)

@@ -253,7 +253,9 @@ def glm4v(fields: Fields, storage: Storage, hidden: int, base: str) -> Seen:
 
 
 @record
-class _Sizes:
+class TowerSizes:
+    """Sizes that encoders of square images state."""
+
     width: int
     inner: int
     layers: tuple[int, ...]
@@ -263,8 +265,13 @@ class _Sizes:
     patch: int
 
 
-def _sizes(fields: Fields, *, image: int, patch: int) -> _Sizes:
-    read = _Sizes(
+def tower_sizes(fields: Fields, *, image: int, patch: int) -> TowerSizes:
+    """The sizes of an encoder; ``image`` and ``patch`` are a side's pixels where none are stated.
+
+    Raises:
+        DataError: a key is missing or malformed, or heads do not divide the width.
+    """
+    read = TowerSizes(
         width=fields.integer("hidden_size"), inner=fields.integer("intermediate_size"),
         layers=tuple(range(fields.integer("num_hidden_layers", high=MAX_LAYERS))),
         heads=fields.integer("num_attention_heads", high=MAX_EXPERTS),
@@ -284,7 +291,7 @@ def gemma3(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
-    s = _sizes(fields, image=224, patch=16)
+    s = tower_sizes(fields, image=224, patch=16)
     tokens = outer.integer("mm_tokens_per_image", default=256)
     if fields.boolean("vision_use_head", default=False):
         raise fields.error("vision_use_head", "is true; Gemma 3 has no pooling head")
@@ -325,9 +332,7 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
-    s = _sizes(fields, image=1024, patch=16)
-    if fields.integer("head_dim", default=s.width // s.heads) * s.heads != s.width:
-        raise fields.error("head_dim", f"times {s.heads} heads is not {s.width}")
+    s = _pixtral_sizes(fields)
     merge = outer.integer("spatial_merge_size", high=2**8, default=2)
     biases = outer.boolean("multimodal_projector_bias", default=False)
     layer = outer.take("vision_feature_layer")
@@ -338,12 +343,9 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
             "image_size", f"is {s.image}; a token has {s.patch * merge} pixels a side"
         )
     fields.finish()
-    t = Tower(storage, "vision_tower.", s.layers)
     p = Tower(storage, "multi_modal_projector.", ())
     tensors = [
-        *t.linear("patch_conv", "embedding", (s.width, s.channels, s.patch, s.patch), bias=False),
-        *t.linear("ln_pre", "norm", (s.width,), bias=False),
-        *t.blocks(PIXTRAL, s.width, s.inner),
+        *_pixtral_tower(storage, s),
         *p.linear("norm", "norm", (s.width,), bias=False),
         *p.linear("patch_merger.merging_layer", "mlp-down", (s.width, s.width * merge**2),
                   bias=False),
@@ -365,3 +367,30 @@ def pixtral(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> See
         limit=f"{side**2} tokens of an image {s.image} pixels square, the largest",
     )
     return Seen(tuple(rows.part_of(tensors, "vision")), made)
+
+
+def _pixtral_sizes(fields: Fields) -> TowerSizes:
+    s = tower_sizes(fields, image=1024, patch=16)
+    if fields.integer("head_dim", default=s.width // s.heads) * s.heads != s.width:
+        raise fields.error("head_dim", f"times {s.heads} heads is not {s.width}")
+    return s
+
+
+def _pixtral_tower(storage: Storage, s: TowerSizes) -> list[TensorRow]:
+    t = Tower(storage, "vision_tower.", s.layers)
+    return [
+        *t.linear("patch_conv", "embedding", (s.width, s.channels, s.patch, s.patch), bias=False),
+        *t.linear("ln_pre", "norm", (s.width,), bias=False),
+        *t.blocks(PIXTRAL, s.width, s.inner),
+    ]
+
+
+def pixtral_rows(fields: Fields, storage: Storage) -> list[TensorRow]:
+    """Pixtral without a projector, as LLaVA's releases of it have it.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    s = _pixtral_sizes(fields)
+    fields.finish()
+    return _pixtral_tower(storage, s)
