@@ -225,5 +225,7 @@ def compared(config: Mapping[str, Any], answer: Mapping[str, Any], place: str) -
 
 
 def _without_towers(config: Mapping[str, Any]) -> bool:
-    """Whether the configuration leaves out encoders that transformers builds from defaults."""
-    return "text_config" in config and not {"vision_config", "audio_config"} & config.keys()
+    """Whether the configuration leaves out encoders that transformers builds from defaults, around
+    a text model inside it or, as Step 3.7's release has it, beside its keys."""
+    nests = "text_config" in config or config["model_type"] == "step3p7"
+    return nests and not {"vision_config", "audio_config"} & config.keys()

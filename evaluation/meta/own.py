@@ -107,7 +107,10 @@ def answer_of(config: dict[str, Any], torch: Any, transformers: Any) -> dict[str
 
 def understood(config: dict[str, Any]) -> dict[str, Any]:
     """``config`` as this transformers reads it: EXAONE 4's class takes remainders by a pattern of
-    letters, which its release states, instead of by their number."""
+    letters, which its release states, instead of by their number; Step 3.7's reads no text model
+    but one inside it."""
+    if config.get("model_type") == "step3p7" and "text_config" not in config:
+        return {"model_type": "step3p7", "text_config": config | {"model_type": "step3p5"}}
     pattern = config.get("sliding_window_pattern")
     if not isinstance(pattern, str):
         return config

@@ -1,5 +1,5 @@
 """DeepSeek-V2, V3, R1 and V3.2; Kimi-K2 and GLM-4.7-Flash, which are V3 with other sizes; GLM-5, as
-V3.2; Mistral 4, whose router is not corrected.
+V3.2; Mistral 4, whose router is not corrected; A.X-K1, with a norm behind its experts.
 
 Multi-head latent attention; the first layers dense, the others routed and shared experts; V3 adds
 a multi-token prediction layer, V3.2 an indexer that selects the past to attend to. In GLM-5.3 most
@@ -28,6 +28,7 @@ from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = (
+    "axk1",
     "deepseek_v2",
     "deepseek_v3",
     "deepseek_v32",
@@ -65,6 +66,7 @@ class _Config:
     biases: bool
     copies: bool
     stacked: bool
+    normed: bool
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -128,6 +130,7 @@ def _read(fields: Fields, model_type: str) -> _Config:
         biases=fields.boolean("attention_bias", default=False),
         copies=model_type != "glm_moe_dsa",
         stacked=model_type in _STACKED,
+        normed=model_type == "axk1",
     )
 
 
@@ -246,6 +249,8 @@ def _feed_forward(storage: Storage, config: _Config, layers: tuple[int, ...]) ->
                            width=config.dense_width)  # fmt: skip
     routed = rows.routed(storage, config.experts, moe, hidden=config.size.hidden,
                          corrected=config.corrected_router)  # fmt: skip
+    if config.normed and moe:
+        routed.append(rows.norm(storage, LAYER + "post_mlp_layernorm", config.size.hidden, moe))
     return tensors + (rows.stacked_experts(routed, transposed=False) if config.stacked else routed)
 
 

@@ -31,7 +31,7 @@ from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
-MODEL_TYPES = ("gemma4",)
+MODEL_TYPES = ("gemma4", "gemma4_unified")
 _EVERY = 6
 _HARMLESS = GENERIC | {
     "final_logit_softcapping", "hidden_activation", "use_bidirectional_attention",
@@ -48,7 +48,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     hearing = fields.nested("audio_config")
-    text, seeing = text_of(fields, ("gemma4_text",), hears=True)
+    no_encoder = model_type == "gemma4_unified"
+    inner = "gemma4_unified_text" if no_encoder else "gemma4_text"
+    text, seeing = text_of(fields, (inner,), hears=True)
     size = read_backbone(text)
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
@@ -84,8 +86,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
                                     width=times * width)),
         *([] if experts is None else _experts(storage, experts, size.hidden)),
     ]  # fmt: skip
-    seen = Seen(()) if seeing is None else vision.gemma4(seeing, storage, size.hidden)
-    heard = [] if hearing is None else gemma4_audio(hearing, storage, size.hidden)
+    see, hear = vision.gemma4, gemma4_audio
+    if no_encoder:
+        see, hear = vision.gemma4_unified, vision.gemma4_unified_audio
+    seen = Seen(()) if seeing is None else see(seeing, storage, size.hidden)
+    heard = [] if hearing is None else hear(hearing, storage, size.hidden)
     spec = spec_of(
         origin, model_type, size, storage, experts=experts,
         dense_width=2 * width if double else width,

@@ -20,12 +20,12 @@ from planner.models.families.common import (
     spec_of,
 )
 from planner.models.families.mamba import mamba2, mamba2_rows
-from planner.models.fields import MAX_EXPERTS, Fields
+from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
-MODEL_TYPES = ("granitemoe", "granitemoehybrid", "granitemoeshared")
+MODEL_TYPES = ("granitemoe", "granitemoe_swa", "granitemoehybrid", "granitemoeshared")
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -37,11 +37,19 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     size, storage = read_backbone(fields), read_storage(fields)
     biases = fields.boolean("attention_bias", default=False)
     a = read_grouped_query(fields, size.hidden, biases=biases)
+    windowed = model_type == "granitemoe_swa"
     kinds = listed_kinds(fields, "layer_types", size.layers, ATTENTION) or listed_kinds(
         fields, "layers_block_type", size.layers, ATTENTION
     )
     linear = layers_of(kinds, "linear")
-    groups: list[Attention] = [a.attention(others(size.all_layers, linear))]
+    near = layers_of(kinds, "window")
+    if windowed and not kinds:
+        raise fields.error("layer_types", "is missing")
+    window = fields.integer("sliding_window", high=MAX_CONTEXT) if windowed else 0
+    if near and not window:
+        raise fields.error("layer_types", "holds windows, which this type does not have")
+    groups: list[Attention] = [a.attention(others(size.all_layers, (*linear, *near)),
+                                           sinks=windowed)]  # fmt: skip
     conv = inner = False
     if model_type == "granitemoehybrid":
         groups.append(_mamba(fields, size, storage, linear))
@@ -51,10 +59,12 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     shared = 0 if model_type == "granitemoe" else fields.integer("shared_intermediate_size", low=0)
     experts = _experts(fields, size, width, shared)
     fields.finish()
-    hidden = size.hidden
+    hidden, keeping = size.hidden, others(size.all_layers, linear)
     tensors = [
         *size.ends(storage),
-        *(a.rows(storage, hidden, groups[0].layers) if groups[0].layers else []),
+        *(a.rows(storage, hidden, keeping) if keeping else []),
+        *([rows.plain(storage, LAYER + "self_attn.sinks", "attention-qkv", (a.heads,), keeping,
+                      fused="sinks", shard="column")] if windowed else []),
         *(mamba2_rows(storage, groups[1], hidden, module="mamba.", conv_bias=conv, biases=inner)
           if linear else []),
         *rows.layer_norms(storage, hidden, size.all_layers),
@@ -62,7 +72,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *(_routed(storage, experts, hidden) if experts is not None else []),
     ]  # fmt: skip
     return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
-                   dense_width=shared if experts is None else 0, attention=groups)  # fmt: skip
+                   dense_width=shared if experts is None else 0,
+                   attention=[*groups, a.attention(near, window=window, sinks=windowed)]
+                   )  # fmt: skip
 
 
 def _mamba(

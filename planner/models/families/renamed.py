@@ -94,6 +94,14 @@ def _opt(fields: Fields) -> DecoderKind:
                        final_norm=before and not removed)  # fmt: skip
 
 
+def _hyperclovax(fields: Fields) -> DecoderKind:
+    """HyperCLOVA X: Granite with norms behind both halves."""
+    after = fields.boolean("use_post_norm", default=True)
+    both = ("input_layernorm", "post_attention_layernorm")
+    return DecoderKind(norms=(*both, "post_norm1", "post_norm2") if after else both,
+                       mlp_bias="mlp_bias", windows="none")  # fmt: skip
+
+
 def _minicpm(fields: Fields) -> DecoderKind:
     """MiniCPM 1 to 4 without sparse attention: tied unless it says otherwise, as its own class."""
     if fields.take("tie_word_embeddings") is None:
@@ -212,6 +220,7 @@ RENAMED: dict[str, RenamedKind] = {
         harmless=_DROPOUT | {"rotary", "scale_attn_weights", "summary_activation",
                              "summary_first_dropout", "summary_proj_to_labels", "summary_type",
                              "summary_use_proj"}),
+    "hyperclovax": RenamedKind(_hyperclovax),
     "internlm2": RenamedKind(
         DecoderKind(fused_qkv=True, biases="bias", windows="none"),
         names=(("model.embed_tokens", "model.tok_embeddings"), ("lm_head", "output"),

@@ -1,8 +1,8 @@
 """Grouped-query attention with routed experts: what each type calls things, as data.
 
-Trinity (AFMoE), Command A+ (cohere2_moe), ERNIE 4.5, K-EXAONE, Hunyuan-A13B, Hy3 and Laguna: routed
-experts behind a few dense layers, most with a shared one, and windows in some layers. Source: the
-model code of Hugging Face Transformers, 5.24 and later.
+Trinity (AFMoE), Command A+ (cohere2_moe), ERNIE 4.5, K-EXAONE, Hunyuan-A13B, Hy3, Laguna and Mellum
+2: routed experts behind a few dense layers, most with a shared one, and windows in some layers.
+Source: the model code of Hugging Face Transformers, 5.24 and later.
 """
 
 from __future__ import annotations
@@ -110,6 +110,16 @@ def _cohere(fields: Fields) -> None:
     fields.integer("prefix_dense_sliding_window_pattern", high=MAX_LAYERS, default=1)
 
 
+def _mellum(fields: Fields) -> None:
+    """Mellum's layers: full attention and experts where no list says otherwise."""
+    layers = fields.integer("num_hidden_layers", high=MAX_LAYERS)
+    if fields.take("layer_types") is None:
+        fields.change("layer_types", ["full_attention"] * layers)
+    if fields.take("mlp_layer_types") is None:
+        fields.change("mlp_layer_types", ["sparse"] * layers)
+    fields.alias(_PREDICTED, "num_mtp_layers")
+
+
 def _laguna(fields: Fields) -> None:
     """Laguna's gates by heads, and full attention where no list says otherwise.
 
@@ -165,6 +175,10 @@ KINDS: dict[str, RoutedKind] = {
         first=_laguna,
         harmless=frozenset({"moe_apply_router_weight_on_input", "moe_routed_scaling_factor",
                             "moe_router_logit_softcapping", "qkv_bias"})),
+    "mellum": RoutedKind(
+        head_norms=_QK, windowed=True, first=_mellum,
+        harmless=frozenset({"max_window_layers", "mtp_layer_types", "mtp_mlp_layer_types",
+                            "use_sliding_window"})),
 }  # fmt: skip
 MODEL_TYPES = tuple(KINDS)
 

@@ -17,7 +17,7 @@ from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import ImageEncoder, TensorRow
 from planner.models.storage import Storage
 
-__all__ = ["NO_VISION", "gemma4", "kimi_k25", "llama4"]
+__all__ = ["NO_VISION", "gemma4", "gemma4_unified", "gemma4_unified_audio", "kimi_k25", "llama4"]
 _CHANNELS = 3
 _CLIPPED = (
     *((f"self_attn.{letter}_proj", "attention-qkv") for letter in "qkv"),
@@ -131,6 +131,44 @@ def gemma4(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
         limit=f"{tokens} tokens of an image, default_output_length",
     )
     return Seen(tuple(rows.part_of(tensors, "vision")), made)
+
+
+def gemma4_unified(fields: Fields, storage: Storage, text_hidden: int) -> Seen:
+    """Gemma 4 without an encoder: patches of pixels through one matrix, positions and norms, then
+    to the text model's width.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    side = fields.integer("patch_size") * fields.integer("pooling_kernel_size", high=2**8)
+    width, positions = fields.integer("mm_embed_dim"), fields.integer("mm_posemb_size")
+    out = fields.integer("output_proj_dims")
+    fields.finish(GENERIC | {"dtype", "model_patch_size", "num_soft_tokens"})
+    t, pixels = Tower(storage, "model.embed_vision.", ()), _CHANNELS * side * side
+    tensors = [
+        *t.linear("patch_ln1", "norm", (pixels,)),
+        *t.linear("patch_dense", "embedding", (width, pixels)),
+        *t.linear("patch_ln2", "norm", (width,)),
+        t.one("pos_embedding", "embedding", (positions, 2, width)),
+        *t.linear("pos_norm", "norm", (width,)),
+        *t.linear("multimodal_embedder.embedding_projection", "mlp-down", (text_hidden, out),
+                  bias=False),
+    ]  # fmt: skip
+    return Seen(tuple(rows.part_of(tensors, "vision")))
+
+
+def gemma4_unified_audio(fields: Fields, storage: Storage, hidden: int) -> list[TensorRow]:
+    """Gemma 4 without an encoder: frames of a waveform through one matrix.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    width = fields.integer("audio_embed_dim")
+    fields.finish(GENERIC | {"dtype", "output_proj_dims", "audio_samples_per_token"})
+    t = Tower(storage, "model.embed_audio.", ())
+    return rows.part_of(
+        t.linear("embedding_projection", "mlp-down", (hidden, width), bias=False), "audio"
+    )
 
 
 def kimi_k25(fields: Fields, storage: Storage, text_hidden: int) -> list[TensorRow]:

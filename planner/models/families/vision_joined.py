@@ -1,6 +1,7 @@
 """Encoders of images that a projector joins to a text model: CLIP, SigLIP, Pixtral, InternViT.
 
-LLaVA and LLaVA-NeXT, PaliGemma, Idefics 3 and SmolVLM, InternVL, Command A Vision and LFM2-VL.
+LLaVA and LLaVA-NeXT, PaliGemma, Idefics 3 and SmolVLM, InternVL, Command A Vision, LFM2-VL,
+LightOnOCR and GLM-OCR.
 Sources: the model code of Hugging Face Transformers 5.24; of InternVL's own releases that of vLLM
 0.33.
 """
@@ -11,8 +12,8 @@ from dataclasses import replace
 
 from planner.base.strict_json import short_repr
 from planner.models import rows
-from planner.models.families.towers import SIGLIP, Blocks, Seen, Tower
-from planner.models.families.vision_qwen import pixtral_rows, tower_sizes
+from planner.models.families.towers import GLM4V, SIGLIP, Blocks, Seen, Tower
+from planner.models.families.vision_qwen import pixtral, pixtral_rows, tower_sizes
 from planner.models.fields import MAX_EXPERTS, MAX_LAYERS, MAX_WIDTH, Fields
 from planner.models.spec import ImageEncoder, TensorRow
 from planner.models.storage import Storage
@@ -101,7 +102,7 @@ def llava_next(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> 
     seen, width = _of_llava(outer, fields, storage)
     own = _two(outer, storage, "multi_modal_projector.", width, hidden)
     own.append(Tower(storage, "", ()).one("image_newline", "embedding", (hidden,)))
-    for key in ("image_grid_pinpoints", "use_image_newline_parameter"):
+    for key in ("image_grid_pinpoints", "use_image_newline_parameter", "vision_aspect_ratio"):
         outer.take(key)
     return Seen(_joined(seen, own))
 
@@ -112,11 +113,12 @@ def _of_llava(outer: Fields, fields: Fields, storage: Storage) -> tuple[Seen, in
     taken = len(layers) if isinstance(layers, list) else 1
     outer.take("vision_feature_select_strategy")
     values = outer.take("vision_config")
-    kind = values.get("model_type", _CLIP) if isinstance(values, dict) else _CLIP
+    usual = fields.take("model_type")  # the type that the whole model's class makes of it
+    kind = values.get("model_type", usual) if isinstance(values, dict) else usual
     if kind not in (_CLIP, "siglip_vision_model", "pixtral"):
         raise fields.error("model_type", f"is {short_repr(kind)}; CLIP, SigLIP and Pixtral are "
                            "understood here")  # fmt: skip
-    if kind != _CLIP and isinstance(values, dict):  # the defaults of its own class
+    if kind != usual and isinstance(values, dict):  # the defaults of its own class
         fields = outer.part(values, "vision_config", str(kind))
     width = fields.integer("hidden_size")
     if kind == "pixtral":
@@ -292,3 +294,92 @@ def _side(fields: Fields, name: str, default: int) -> int:
     if len(set(sides)) != 1:
         raise fields.error(name, "is not a square's side")
     return sides[0]
+
+
+def lfm2(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen:
+    """LFM2-VL: SigLIP 2, and a norm and two matrices over shuffled patches; tiles are not modelled.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    factor = outer.integer("downsample_factor", high=_MOST_SHUFFLED, default=2)
+    inner = outer.integer("projector_hidden_size", default=2560)
+    biases = outer.boolean("projector_bias", default=True)
+    normed = outer.boolean("projector_use_layernorm", default=True)
+    outer.choice("projector_hidden_act", ("gelu",), default="gelu")
+    for key in ("do_image_splitting", "encoder_patch_size", "max_image_tokens", "max_num_patches",
+                "max_pixels_tolerance", "max_tiles", "min_image_tokens", "min_tiles", "tile_size",
+                "use_image_special_tokens", "use_thumbnail", "vision_feature_layer"):  # fmt: skip
+        outer.take(key)
+    places = fields.integer("num_patches", default=256)
+    headed = fields.boolean("vision_use_head", default=True)
+    s = tower_sizes(fields, image=512, patch=16)
+    fields.finish()
+    t = Tower(storage, "model.vision_tower.vision_model.", s.layers)
+    p, merged = Tower(storage, "model.multi_modal_projector.", ()), s.width * factor**2
+    tensors = [
+        *t.linear("embeddings.patch_embedding", "embedding",
+                  (s.width, s.channels * s.patch**2)),
+        t.one("embeddings.position_embedding.weight", "embedding", (places, s.width)),
+        *t.blocks(SIGLIP, s.width, s.inner),
+        *t.linear("post_layernorm", "norm", (s.width,)),
+        *(_pooling(t, s.width, s.inner) if headed else []),
+        *(p.linear("layer_norm", "norm", (merged,)) if normed else []),
+        *p.linear("linear_1", "mlp-gate-up", (inner, merged), bias=biases),
+        *p.linear("linear_2", "mlp-down", (hidden, inner), bias=biases),
+    ]  # fmt: skip
+    return Seen(tuple(rows.part_of(tensors, "vision")))
+
+
+def lighton(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen:
+    """LightOnOCR: Pixtral and Mistral 3's projector under names of its own."""
+    seen = pixtral(outer, fields, storage, hidden)
+    made = rows.renamed(seen.rows, "vision_tower.", "model.vision_encoder.")
+    return replace(
+        seen, rows=tuple(rows.renamed(made, "multi_modal_projector.", "model.vision_projection."))
+    )
+
+
+def glm_ocr(outer: Fields, fields: Fields, storage: Storage, hidden: int) -> Seen:
+    """GLM-OCR: normed heads, gated blocks, a strided convolution that merges and a gated merger.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    width, inner = fields.integer("hidden_size"), fields.integer("intermediate_size")
+    layers = tuple(range(fields.integer("depth", high=MAX_LAYERS)))
+    heads = fields.integer("num_heads", high=MAX_EXPERTS)
+    channels = fields.integer("in_channels", high=2**8, default=3)
+    frames = fields.integer("temporal_patch_size", high=2**8, default=2)
+    patch = fields.integer("patch_size", high=2**12, default=14)
+    merge = fields.integer("spatial_merge_size", high=_MOST_SHUFFLED, default=2)
+    out = fields.integer("out_hidden_size", default=hidden)
+    biases = fields.boolean("attention_bias", default=True)
+    if width % heads:
+        raise fields.error("num_heads", f"is {heads}; it must divide {width}")
+    fields.finish({"image_size", "model_type"})
+    for key in ("image_end_token_id", "image_start_token_id", "video_end_token_id",
+                "video_start_token_id"):  # fmt: skip
+        outer.take(key)
+    text = outer.take("text_config")
+    predicted = text.get("num_nextn_predict_layers") if isinstance(text, dict) else None
+    if predicted:
+        outer.leave_out(f"{short_repr(predicted)} prediction layer (num_nextn_predict_layers)")
+    blocks = replace(GLM4V, qkv_bias=GLM4V.qkv if biases else (), out_bias=biases,
+                     mlp_bias=biases)  # fmt: skip
+    t = Tower(storage, "model.visual.", layers, blocks.prefix)
+    tensors = [
+        *t.linear("patch_embed.proj", "embedding", (width, channels, frames, patch, patch)),
+        *t.blocks(blocks, width, inner),
+        *(t.one(f"{blocks.prefix}attn.{letter}_norm.weight", "norm", (width // heads,))
+          for letter in "qk"),
+        *t.linear("post_layernorm", "norm", (width,), bias=False),
+        *t.linear("downsample", "mlp-down", (out, width, merge, merge)),
+        *t.linear("merger.proj", "mlp-down", (out, out), bias=False),
+        *t.linear("merger.post_projection_norm", "norm", (out,)),
+        *(row for name in ("gate", "up")
+          for row in t.linear(f"merger.{name}_proj", "mlp-gate-up", (out * channels, out),
+                              bias=False)),
+        *t.linear("merger.down_proj", "mlp-down", (out, out * channels), bias=False),
+    ]  # fmt: skip
+    return Seen(tuple(rows.part_of(tensors, "vision")))

@@ -300,10 +300,10 @@ def _cache_shapes(item: Any) -> dict[str, Any]:
     shapes: dict[str, Any] = {"class": type(item).__name__}
     if getattr(item, "sliding_window", None):
         shapes["window"] = item.sliding_window
-    for key in ("keys", "values", "indexer_keys"):
+    for key in ("keys", "values", "indexer_keys", "idx_keys"):  # MiniMax-M3's name of the third
         tensor = getattr(item, key, None)
         if tensor is not None:
-            shapes[key] = list(tensor.shape)
+            shapes[key.replace("idx_", "indexer_")] = list(tensor.shape)
     for key in ("conv_states", "recurrent_states"):
         for tensor in (getattr(item, key, None) or {}).values():
             if tensor is not None:
