@@ -1,4 +1,5 @@
-"""Ling: Ling-2 (grouped-query attention in one matrix) and the hybrid that follows it.
+"""Ling: Ling-2 (grouped-query attention in one matrix) and the hybrid that follows it; Sarvam-30B,
+which is Ling-2 with other defaults.
 
 The hybrid has Kimi delta attention at full rank and latent attention whose heads are gated.
 """
@@ -27,7 +28,7 @@ from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
-MODEL_TYPES = ("bailing_hybrid", "bailing_moe")
+MODEL_TYPES = ("bailing_hybrid", "bailing_moe", "sarvam_moe")
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -37,6 +38,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     size, storage = read_sizes(fields), read_storage(fields)
+    if model_type == "sarvam_moe":
+        for usual, own in (("num_nextn_predict_layers", "num_mtp_layers"),
+                           ("num_experts", "n_routed_experts"),
+                           ("use_qkv_bias", "attention_bias")):  # fmt: skip
+            fields.alias(usual, own)
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
     experts = read_experts(fields, size)
     shared = fields.optional_integer("moe_shared_expert_intermediate_size")
@@ -44,7 +50,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         experts = replace(experts, shared_width=shared * experts.shared)
     hybrid = model_type == "bailing_hybrid"
     mixers, attention = (_hybrid if hybrid else _grouped)(fields, size, storage)
-    corrected = fields.boolean("moe_router_enable_expert_bias", default=hybrid)
+    corrected = fields.boolean("moe_router_enable_expert_bias", default=model_type != "bailing_moe")
     width = fields.integer("intermediate_size")
     fields.finish()
     hidden, dense = size.hidden, others(size.all_layers, experts.layers)

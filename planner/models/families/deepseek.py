@@ -1,5 +1,5 @@
 """DeepSeek-V2, V3, R1 and V3.2; Kimi-K2 and GLM-4.7-Flash, which are V3 with other sizes; GLM-5, as
-V3.2; Mistral 4, whose router is not corrected; A.X-K1, with a norm behind its experts.
+V3.2; Mistral 4, whose router is not corrected; A.X-K1, with a norm behind its experts; Sarvam-105B.
 
 Multi-head latent attention; the first layers dense, the others routed and shared experts; V3 adds
 a multi-token prediction layer, V3.2 an indexer that selects the past to attend to. In GLM-5.3 most
@@ -37,6 +37,7 @@ MODEL_TYPES = (
     "glm_moe_dsa",
     "glm4_moe_lite",
     "mistral4",
+    "sarvam_mla",
 )
 _HARMLESS = {
     "aux_loss_alpha", "ep_size", "norm_topk_prob", "routed_scaling_factor", "scoring_func",
@@ -44,7 +45,7 @@ _HARMLESS = {
     "index_share_for_mtp_iteration", "moe_router_dtype",
 }  # fmt: skip
 _INDEXED = ("deepseek_v32", "glm_moe_dsa")
-_UNGROUPED = ("deepseek_v2", "glm4_moe_lite", "mistral4")
+_UNGROUPED = ("deepseek_v2", "glm4_moe_lite", "mistral4", "sarvam_mla")
 _STACKED = ("mistral4",)
 """Types whose releases keep a layer's experts in one tensor. Sources: llama.cpp's conversion of
 Mistral 4, which finds them so; transformers 5.24 has no conversion for the type."""
@@ -76,6 +77,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     nested = model_type == "kimi_k25"
+    if model_type == "sarvam_mla":
+        fields.alias("n_shared_experts", "num_shared_experts")
+        fields.alias("num_nextn_predict_layers", "num_mtp_layers")
     merged = fields.optional_integer("projection_hidden_size") if nested else None
     text, seeing = text_of(fields, ("kimi_k2", "deepseek_v3")) if nested else (fields, None)
     if seeing is not None and merged is not None:

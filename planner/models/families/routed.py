@@ -1,7 +1,8 @@
 """Grouped-query attention with routed experts: what each type calls things, as data.
 
-Trinity (AFMoE), Command A+ (cohere2_moe), ERNIE 4.5, K-EXAONE, Hunyuan-A13B, Hy3, Laguna and Mellum
-2: routed experts behind a few dense layers, most with a shared one, and windows in some layers.
+Trinity (AFMoE), Command A+ (cohere2_moe), ERNIE 4.5, K-EXAONE, Flint, Hunyuan-A13B, Hy3, Kolibri 1,
+Laguna and Mellum 2: routed experts behind a few dense layers, most with a shared one, and windows
+in some layers.
 Source: the model code of Hugging Face Transformers, 5.24 and later.
 """
 
@@ -45,7 +46,8 @@ class RoutedKind:
     a projection that gates what attention gives, "" for none; ``gate_heads``: by heads, not by
     elements. ``windowed``: some layers have a window; ``pattern`` is the key of the distance of
     full ones. ``first`` prepares the keys. ``shared_key``: the width of the shared expert,
-    where it is not that of as many routed ones."""
+    where it is not that of as many routed ones. ``sinks``: what no query can attend to, a number a
+    head, "" for none."""
 
     keys: tuple[tuple[str, str], ...] = ()
     norms: tuple[str, ...] = _BOTH
@@ -58,6 +60,7 @@ class RoutedKind:
     shared_key: str = ""
     gate: str = ""
     gate_heads: bool = False
+    sinks: str = ""
     windowed: bool = False
     pattern: str = ""
     first: Callable[[Fields], None] | None = None
@@ -110,6 +113,32 @@ def _cohere(fields: Fields) -> None:
     fields.integer("prefix_dense_sliding_window_pattern", high=MAX_LAYERS, default=1)
 
 
+def _flint(fields: Fields) -> None:
+    """Flint's dense layers by number; full attention in every fourth layer, at the ends too."""
+    layers = fields.integer("num_hidden_layers", high=MAX_LAYERS)
+    if fields.take("layer_types") is None:
+        fields.change("layer_types", [
+            "full_attention" if n < 2 or n % 4 == 1 or n == layers - 1 else "sliding_attention"
+            for n in range(layers)
+        ])  # fmt: skip
+    step = fields.integer("decoder_sparse_step", high=MAX_LAYERS, default=1)
+    stated = fields.take("mlp_only_layers") is not None
+    dense = fields.integers("mlp_only_layers", low=0, high=MAX_LAYERS) if stated else (0, 1)
+    fields.change("mlp_layer_types", [
+        "dense" if n in dense or (n + 1) % step else "sparse" for n in range(layers)
+    ])  # fmt: skip
+
+
+def _kolibri(fields: Fields) -> None:
+    """Kolibri's layers all have experts; every fifth attends to the whole past."""
+    layers = fields.integer("num_hidden_layers", high=MAX_LAYERS)
+    if fields.take("layer_types") is None:
+        fields.change("layer_types", [
+            "sliding_attention" if (n + 1) % 5 else "full_attention" for n in range(layers)
+        ])  # fmt: skip
+    fields.change("mlp_layer_types", ["sparse"] * layers)
+
+
 def _mellum(fields: Fields) -> None:
     """Mellum's layers: full attention and experts where no list says otherwise."""
     layers = fields.integer("num_hidden_layers", high=MAX_LAYERS)
@@ -158,6 +187,10 @@ KINDS: dict[str, RoutedKind] = {
     "exaone_moe": RoutedKind(
         head_norms=_QK, correction="mlp.gate.e_score_correction_bias", windowed=True,
         harmless=frozenset({"n_group", "sliding_window_pattern", "topk_group", "topk_method"})),
+    "flint": RoutedKind(
+        head_norms=_QK, windowed=True, first=_flint, sinks="softmax_offset",
+        shared=GatedMlp("mlp.shared_expert.", "gate_proj", "up_proj", "down_proj", "shared"),
+        shared_key="shared_expert_intermediate_size"),
     "hunyuan_v1_moe": RoutedKind(
         head_norms=("query_layernorm", "key_layernorm"), head_norms_key="use_qk_norm",
         router="mlp.gate.wg", first=_hunyuan,
@@ -169,6 +202,10 @@ KINDS: dict[str, RoutedKind] = {
     "hy_v3": RoutedKind(
         head_norms=_QK, correction="mlp.e_score_correction_bias",
         harmless=frozenset({"enable_moe_fp32_combine", "router_scaling_factor"})),
+    "kolibri1": RoutedKind(
+        norms=(*_BOTH, "post_attn_norm", "post_ffn_norm"), head_norms=_QK, windowed=True,
+        correction="moe.router.expert_bias", shared_key="shared_expert_intermediate_size",
+        first=_kolibri),
     "laguna": RoutedKind(
         head_norms=_QK, correction="mlp.gate.e_score_correction_bias", gate="g_proj",
         gate_heads=True, windowed=True, shared_key="shared_expert_intermediate_size",
@@ -239,7 +276,7 @@ def _read(fields: Fields, kind: RoutedKind) -> RoutedDecoder:
     )
     groups = [
         own.attention(tuple(n for n in layers if (n in full) == whole),
-                      window=0 if whole else window)
+                      window=0 if whole else window, sinks=bool(kind.sinks))
         for whole in (True, False)
         for own, layers in heads
     ]  # fmt: skip
@@ -321,6 +358,10 @@ def _rows(model: RoutedDecoder, kind: RoutedKind) -> list[TensorRow]:
             made.append(rows.linear(storage, f"{LAYER}self_attn.{kind.gate}", "attention-qkv",
                                     (width, hidden), own, fused="o-gate",
                                     shard="column"))  # fmt: skip
+        if kind.sinks:
+            made.append(rows.plain(storage, f"{LAYER}self_attn.{kind.sinks}", "attention-qkv",
+                                   (a.heads,), own, fused="sinks", shard="column",
+                                   dtype="fp32"))  # fmt: skip
     if kind.head_norms is not None and model.normed:
         dim = model.heads[0][0].head_dim
         made += [rows.norm(storage, f"{LAYER}self_attn.{name}", dim, layers)
