@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluation.configurations.anew import SAME
+from evaluation.configurations.registries import reasons, registries, table
 from evaluation.configurations.tried import ASKED, DEVICE, STEPS, Tried
 from evaluation.pages import moved
 
@@ -19,7 +20,7 @@ is then read and written by transformers and must stay the same model. Made by
 
 def page(found: Sequence[Tried], anew: Sequence[tuple[str, str]], version: str) -> str:
     """The whole page; ``version`` is that of transformers, "" where it is not installed."""
-    parts = [HEAD.format(device=DEVICE, **ASKED), *_releases(found)]
+    parts = [HEAD.format(device=DEVICE, **ASKED), *_releases(found), *_registries()]
     if version:
         parts += _anew(anew, version)
     return "\n".join(parts) + "\n"
@@ -43,15 +44,19 @@ def _releases(found: Sequence[Tried]) -> list[str]:
     return [f"## Releases: {len(found)}", "", f"Answered: {counts}. {every}", ""]
 
 
+def _registries() -> list[str]:
+    """The engines' registries: what becomes of their classes, and why some are refused."""
+    found = registries()
+    why = moved("configurations-refused", "Why classes are refused", reasons(found))
+    return ["## Registries of engines", "", *table(found), "", why, ""]
+
+
 def _anew(anew: Sequence[tuple[str, str]], version: str) -> list[str]:
     same = sum(word == SAME for _, word in anew)
     other = [(name, word) for name, word in anew if word != SAME]
     lines = [f"## Written anew by transformers {version}: {same} of {len(anew)} the same", ""]
     if other:
-        lines += [
-            "| model | what became of it |",
-            "|---|---|",
-            *(f"| {name} | {word} |" for name, word in other),
-            "",
-        ]
+        rows = (f"| {name} | {word} |" for name, word in other)
+        head = ("| model | what became of it |", "|---|---|")
+        lines += [moved("configurations-anew", "The others, with why", (*head, *rows)), ""]
     return lines

@@ -47,7 +47,8 @@ _JOINED = ("attention-qkv", "mlp-gate-up", "shared-gate-up", "experts-gate-up", 
 """Kinds whose matrices of a layer, and of all experts, are one parameter in vLLM and SGLang."""
 _LEAST_SEGMENT, _SEGMENT, _SPLIT = 10 << 20, 2 << 20, 1 << 20
 # c10/cuda/CUDACachingAllocator.cpp: kMinLargeAlloc, kRoundLarge, kSmallSize
-_WINDOWS_WITH_THEIR_BASE = frozenset({"gemma3", "gemma3_text", "gemma4", "mimo_v2_flash"})
+_WINDOWS_WITH_THEIR_BASE = frozenset({"gemma3", "gemma3_text", "gemma4", "mimo_v2",
+                                        "mimo_v2_flash"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The page of configurations as people bring them: what is asked, what is refused, with why."""
 
 import json
+import re
 from pathlib import Path
 
 from evaluation.configurations.page import page
@@ -36,6 +37,9 @@ def test_what_is_answered_and_what_is_refused(tmp_path: Path) -> None:
     assert "| x/bad | – | – | none | keys not understood: 'altup_lanes' |" in text
     assert "5.24.0: 1 of 2 the same" in text
     assert "| n | differs in rows |" in text
+    count = r"\| vLLM \S+ \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|"
+    classes, *counts = re.findall(count, text)[0]
+    assert sum(map(int, counts)) == int(classes) > 400
 
 
 def test_a_page_without_the_library_has_no_part_about_it() -> None:

@@ -26,6 +26,7 @@ CACHES = {
     "falcon": 32 * 2 * 1 * 64 * 2 * 8192,
     "gpt_bigcode": 40 * 2 * 1 * 128 * 2 * 8192,
     "hunyuan_v1_moe": 32 * 2 * 8 * 128 * 2 * 8192,
+    "mimo_v2": 10 * 8 * (192 + 128) * 2 * 8192 + 60 * 8 * (192 + 128) * 2 * 128,
     "starcoder2": 30 * 2 * 2 * 128 * 2 * 4096,
     "vaultgemma": 13 * 2 * 4 * 256 * 2 * (8192 + 512),
 }
@@ -41,6 +42,7 @@ NAMES = {
     "gptj": ("lm_head.bias", (50400,)),
     "hunyuan_v1_moe": ("model.layers.0.mlp.gate.wg.weight", (64, 4096)),
     "internlm2": ("model.layers.0.feed_forward.w3.weight", (14336, 4096)),
+    "mimo_v2": ("model.layers.0.self_attn.qkv_proj.weight", (27136, 6144)),
     "opt": ("model.decoder.embed_positions.weight", (2050, 4096)),
     "qwen": ("transformer.h.0.mlp.w2.weight", (11008, 4096)),
     "starcoder2": ("model.layers.0.mlp.c_fc.bias", (12288,)),
@@ -79,9 +81,14 @@ def _small(model_type: str) -> dict[str, Any]:
                                "moe_num_experts": 4, "moe_k": 2, "n_routed_experts": 4,
                                "num_experts_per_tok": 2, "num_experts": 4, "moe_topk": [2] * 2,
                                "moe_intermediate_size": None, "num_shared_expert": [1] * 2,
-                               "moe_layer_end_index": -1}  # fmt: skip
+                               "moe_layer_end_index": -1, "hybrid_layer_pattern": [0, 1],
+                               "moe_layer_freq": _listed(config)}  # fmt: skip
     kept = {key: value for key, value in changes.items() if key in config and value is not None}
     return config | kept
+
+
+def _listed(config: dict[str, Any]) -> list[int] | None:
+    return [0, 1] if isinstance(config.get("moe_layer_freq"), list) else None
 
 
 def _two(config: dict[str, Any]) -> list[str]:

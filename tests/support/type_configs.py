@@ -86,6 +86,15 @@ STATED: dict[str, tuple[str, dict[str, Any], int]] = {
                                          qkv_bias=False), 8_804_241_408),
     "iquestcoder": ("IQuest-Coder-V1-40B", _sizes(5120, 80, 40, 8, 27648, 76800, head_dim=128),
                     39_794_283_520),
+    "mimo_v2": ("MiMo-V2.5-Pro", _sizes(
+        6144, 70, 128, 8, 16384, 152576, head_dim=192, v_head_dim=128, swa_head_dim=192,
+        swa_num_attention_heads=128, swa_num_key_value_heads=8, swa_v_head_dim=128,
+        sliding_window=128, sliding_window_size=128, hybrid_layer_pattern=([0] + [1] * 6) * 10,
+        moe_layer_freq=[0] + [1] * 69, n_routed_experts=384, num_experts_per_tok=8, n_group=1,
+        topk_group=1, moe_intermediate_size=2048, n_shared_experts=None, scoring_func="sigmoid",
+        topk_method="noaux_tc", attention_projection_layout="fused_qkv", attention_bias=False,
+        attention_value_scale=0.612, add_swa_attention_sink_bias=True,
+        num_nextn_predict_layers=3), 1_021_248_126_336),
     "minicpm": ("MiniCPM-2B", _sizes(2304, 40, 36, 36, 5760, 122753, scale_emb=12,
                                      scale_depth=1.4, dim_model_base=256), 2_724_880_896),
     "opt": ("opt-6.7b", {
@@ -93,6 +102,8 @@ STATED: dict[str, tuple[str, dict[str, Any], int]] = {
         "vocab_size": 50272, "max_position_embeddings": 2048, "word_embed_proj_dim": 4096,
         "do_layer_norm_before": True, "enable_bias": True, "tie_word_embeddings": True,
         "torch_dtype": "float16"}, 6_658_473_984),
+    "PanguEmbedded": ("openPangu-Embedded-7B", _sizes(
+        4096, 34, 32, 8, 12800, 153376, bias=True, tie_word_embeddings=False), 8_030_887_936),
     "qwen": ("Qwen-7B", {
         "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
         "intermediate_size": 22016, "kv_channels": 128, "seq_length": 8192, "no_bias": True,
@@ -173,6 +184,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "mamba2": {"hidden_size": 128, "num_hidden_layers": 4, "state_size": 32, "expand": 2,
                "conv_kernel": 4, "num_heads": 8, "head_dim": 32, "n_groups": 2,
                "vocab_size": 512, "tie_word_embeddings": False, **_BF16},
+    "TeleFLM": _sizes(128, 4, 4, 4, 256, 512, use_mup=True, input_mult=1.0, output_mult=1.0,
+                      mup_scale_factor=8.0),
+    "xverse": _sizes(128, 4, 4, 4, 256, 512),
     "ministral3": _sizes(128, 4, 4, 2, 256, 512, sliding_window=None),
     "minicpm3": _sizes(128, 4, 4, 4, 256, 512, kv_lora_rank=64, q_lora_rank=96,
                        qk_nope_head_dim=32, qk_rope_head_dim=16, tie_word_embeddings=True),

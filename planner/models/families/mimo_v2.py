@@ -1,4 +1,8 @@
-"""MiMo-V2-Flash: windowed layers with sinks and more KV heads, narrow values, routed experts."""
+"""MiMo-V2: windowed layers with sinks and more KV heads, narrow values, routed experts.
+
+MiMo-V2-Flash keeps queries, keys and values by themselves, MiMo-V2.5 and later in one matrix where
+``attention_projection_layout`` says so (SGLang 0.5.23 reads either under both names).
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,16 @@ from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
-MODEL_TYPES = ("mimo_v2_flash",)
+MODEL_TYPES = ("mimo_v2", "mimo_v2_flash")
 _HARMLESS = HARMLESS | {
-    "attention_value_scale", "layernorm_epsilon", "norm_topk_prob", "partial_rotary_factor",
-    "routed_scaling_factor", "scoring_func", "swa_rope_theta",
+    "attention_value_scale", "layernorm_epsilon", "moe_router_dtype", "norm_topk_prob",
+    "num_nextn_predict_layers", "partial_rotary_factor", "routed_scaling_factor", "scoring_func",
+    "swa_rope_theta",
 }  # fmt: skip
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
-    """The ModelSpec of a MiMo-V2-Flash configuration. It does not name its prediction layers.
+    """The ModelSpec of a MiMo-V2 configuration. It does not name its prediction layers.
 
     Raises:
         DataError: a key is missing, malformed or not understood.
@@ -45,11 +50,16 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     experts = read_shared_routing(fields, moe, shared=0)
     width = fields.integer("intermediate_size")
     fields.choice("topk_method", ("noaux_tc",), default="noaux_tc")
+    layout = fields.choice("attention_projection_layout", ("split", "fused_qkv"), default="split")
     fields.finish(_HARMLESS)
     hidden, dense = size.hidden, others(size.all_layers, moe)
     tensors = [
         *size.ends(storage),
-        *(row for group in groups for row in _attention_rows(storage, group, hidden)),
+        *(
+            row
+            for group in groups
+            for row in _attention_rows(storage, group, hidden, joined=layout == "fused_qkv")
+        ),
         *rows.layer_norms(storage, hidden, size.all_layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
         *rows.routed(storage, experts, moe, hidden=hidden, corrected=True),
@@ -117,19 +127,19 @@ def _attention(
     return tuple(attention for attention in (group, windowed) if attention.layers)
 
 
-def _attention_rows(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:
+def _attention_rows(
+    storage: Storage, a: Attention, hidden: int, *, joined: bool
+) -> list[TensorRow]:
     tensors = rows.gqa(storage, a.layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
                      head_dim=a.head_dim, biases=False, value_dim=a.value_dim)  # fmt: skip
+    if joined:
+        *parts, out = tensors
+        shape = (sum(row.shape[0] for row in parts), hidden)
+        whole = rows.linear(storage, LAYER + "self_attn.qkv_proj", "attention-qkv", shape, a.layers,
+                            fused="qkv", shard="column")  # fmt: skip
+        tensors = [replace(whole, kv_outputs=sum(row.kv_outputs for row in parts)), out]
     if a.sinks:
-        tensors.append(
-            rows.plain(
-                storage,
-                LAYER + "self_attn.attention_sink_bias",
-                "attention-qkv",
-                (a.heads,),
-                a.layers,
-                fused="sinks",
-                shard="column",
-            )
-        )
+        tensors.append(rows.plain(storage, LAYER + "self_attn.attention_sink_bias",
+                                  "attention-qkv", (a.heads,), a.layers, fused="sinks",
+                                  shard="column"))  # fmt: skip
     return tensors

@@ -1,9 +1,9 @@
 """Plain decoders whose keys or tensors have names of their own: what they are called, as data.
 
 Baichuan, BLOOM, ChatGLM and GLM-4-9B, EXAONE 3, Falcon, GPT-BigCode, GPT-J, GPT-NeoX, InternLM2,
-MiniCPM, OPT, Persimmon, Qwen 1 and StarCoder2. Sources: the model code of Hugging Face Transformers
-5.24; of Baichuan, ChatGLM, EXAONE 3, InternLM2, MiniCPM and Qwen 1 that of SGLang 0.5.23 and vLLM
-0.33.
+MiniCPM, openPangu Embedded, OPT, Persimmon, Qwen 1, StarCoder2, Tele-FLM and XVERSE. Sources: the
+model code of Hugging Face Transformers 5.24; of Baichuan, ChatGLM, EXAONE 3, InternLM2, MiniCPM,
+openPangu, Qwen 1, Tele-FLM and XVERSE that of SGLang 0.5.23 and vLLM 0.33.
 """
 
 from __future__ import annotations
@@ -246,6 +246,7 @@ RENAMED: dict[str, RenamedKind] = {
         positions=2, projected="word_embed_proj_dim",
         harmless=frozenset({"activation_dropout", "activation_function", "dropout", "init_std",
                             "layerdrop"})),
+    "PanguEmbedded": RenamedKind(DecoderKind(biases="bias", out_bias="bias", windows="none")),
     "persimmon": RenamedKind(
         replace(_JOINED, biases=True, head_norms=("q_layernorm", "k_layernorm"),
                 head_norms_key="qk_layernorm"),
@@ -260,6 +261,10 @@ RENAMED: dict[str, RenamedKind] = {
         harmless=frozenset({"attn_dropout_prob", "bf16", "emb_dropout_prob", "fp16", "fp32",
                             "softmax_in_fp32", "use_cache_kernel", "use_cache_quantization",
                             "use_dynamic_ntk", "use_flash_attn", "use_logn_attn"})),
+    "TeleFLM": RenamedKind(
+        DecoderKind(biases=False, windows="none"),
+        harmless=frozenset({"input_mult", "mup_scale_factor", "output_mult", "use_mup"})),
+    "xverse": RenamedKind(DecoderKind(biases=False, windows="none")),
     "starcoder2": RenamedKind(
         DecoderKind(biases="use_bias", out_bias="use_bias", mlp_bias="use_bias", gated=False,
                     norm_bias=True, windows="stated", only=(("norm_type", "layer_norm"),
