@@ -93,10 +93,12 @@ def schemes(_ctx: Context) -> Iterable[str]:
 
 
 def layouts(_ctx: Context) -> Iterator[str]:
-    """``auto`` and every cache layout."""
+    """``auto``, ``by-layer`` and every cache layout."""
     from planner.formats.kv import kv_layout_ids
+    from planner.planning.question.caches import BY_LAYER
 
     yield "auto"
+    yield BY_LAYER
     yield from kv_layout_ids()
 
 

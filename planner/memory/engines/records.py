@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from planner.base.errors import InputError
 from planner.formats.kv import kv_layout
 from planner.formats.spec import TensorFormat
-from planner.memory.caches import CacheClass
+from planner.memory.caches import CacheClass, KvOf
 from planner.memory.engines.catalog import Constant
 from planner.memory.extra_models import NOTHING, ExtraModels
 from planner.memory.resident import Line, Loading, rank_weights, total
@@ -30,6 +30,7 @@ class Settings:
     ``max_seqs`` sequences, ``batched_tokens`` n_ubatch, ``type_k`` and ``type_v`` cache types,
     ``mla`` the fork's switch, ``swa_full`` whole caches of windowed layers too. ``moe_backend``
     names the kernels of experts, by which they are padded ("": the default on the device).
+    ``kv_of`` is the layout of each cache where they differ by layer.
     """
 
     utilisation: float | None = None
@@ -45,6 +46,7 @@ class Settings:
     mla: int | None = None
     swa_full: bool = False
     moe_backend: str = ""
+    kv_of: KvOf | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from planner.memory.resident import (
 from planner.memory.workspace import PassShape, peak_lines
 from planner.models.plain import plain_type, with_states_in
 from planner.models.spec import ImageEncoder
+from planner.placement.cache_entries import cache_units
 
 _VERY_LARGE = 160 << 30
 """Devices from here on read more tokens a step [B]."""
@@ -97,7 +98,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
             ("max-num-batched-tokens", run.tokens),
             ("max-num-seqs", run.sequences),
             ("block-size", block),
-            ("kv-cache-dtype", cache_layout(case, settings)),
+            ("kv-cache-dtype", _cache_text(case, settings)),
         ),
         total_bytes=case.total_bytes,
         ranks=ranks,
@@ -118,6 +119,14 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         ),
         grouped=pool is not None,
     )
+
+
+def _cache_text(case: Case, settings: Settings) -> str:
+    """The cache layouts in use: one, or those that differ by layer."""
+    if settings.kv_of is None:
+        return cache_layout(case, settings)
+    units = cache_units(case.spec)
+    return ", ".join(sorted({settings.kv_of(u.kind, n) for u in units for n in u.layers}))
 
 
 def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> PassShape:
@@ -194,7 +203,7 @@ def _rank(
     own = cache_classes(
         case.spec,
         layout,
-        kv,
+        settings.kv_of or kv,
         layers=stage_layers,
         naive_width=naive,
         prediction=case.predicts(stage),

@@ -10,8 +10,10 @@ from planner.planning.answer.recommend_text import chance_text, stated_gain
 from planner.planning.choose.option import Option
 from planner.planning.choose.selection import Selection
 from planner.planning.choose.uncertainty import device_seconds
+from planner.planning.engines.cache_rules import WHOLE_PAST
 from planner.planning.plan.names import default_of
 from planner.planning.plan.record import Baseline, Comparison
+from planner.planning.question.caches import PLAIN_KV
 from planner.planning.question.question import improvement
 from planner.planning.search.rivals import shown_schemes
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
@@ -113,8 +115,14 @@ def against_default(choice: Selection, lines: Sequence[Baseline], text: Message)
 
 
 def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
-    """Baselines keep a BF16 cache where an engine can; the answer's own goes before its equals."""
-    return sorted(grids, key=lambda space: "bf16" not in space.model.question.kv)
+    """Baselines keep a BF16 cache where an engine can in every layer; the answer's own goes before
+    its equals."""
+
+    def not_plain(space: Space) -> bool:
+        question = space.model.question
+        return PLAIN_KV not in question.kv or (WHOLE_PAST, PLAIN_KV) in question.barred
+
+    return sorted(grids, key=not_plain)
 
 
 def comparison(choice: Selection, lines: Sequence[Baseline] = ()) -> Comparison:

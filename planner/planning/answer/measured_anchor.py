@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.messages.message import Note, Text, message
-from planner.planning.engines.cache_rotation import rotates
+from planner.planning.engines.cache_rules import rotates
 from planner.planning.plan.recommendation import MeasuredAnchor
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel

@@ -13,6 +13,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.layout import Layout
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, attention_of
+from planner.planning.engines.cache_rules import mixing_refusal
 from planner.planning.engines.layouts import layout_refusal, layout_rules
 from planner.planning.engines.model_classes import model_bar
 from planner.planning.engines.rules import (
@@ -173,7 +174,7 @@ def _verdict(
             )
             if why
         ),
-        *_mixed_caches(engine, device, caches),
+        *_mixed_caches(engine, spec, device, caches),
     ]
     if against:
         return answer("no", joined(against))
@@ -341,27 +342,12 @@ def _parts_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitP
     return against[:1]
 
 
-def _mixed_caches(engine: Engine, device: DeviceProfile, caches: Sequence[UnitPlan]) -> list[Text]:
-    used = sorted({u.scheme for u in caches})
-    modes = rule_names(engine, device, "caches")
-    if len(used) < 2:
-        return []
-    if modes and modes[0] == ("keys-values",):
-        kinds = {u.kind for u in caches}
-        if all(len({u.scheme for u in caches if u.kind == kind}) == 1 for kind in kinds):
-            return []
-    if modes and modes[0] == ("skip",) and len(set(used) - set(PLAIN)) == 1:
-        by_layer: dict[int, set[str]] = {}
-        for unit in caches:
-            for layer in unit.layers:
-                by_layer.setdefault(layer, set()).add(unit.scheme)
-        if all(len(schemes) == 1 for schemes in by_layer.values()):
-            return []
-    return [
-        message(
-            "engines.caches_in_one_type_server", used=message("structure.linked", parts=tuple(used))
-        )
-    ]
+def _mixed_caches(
+    engine: Engine, spec: ModelSpec, device: DeviceProfile, caches: Sequence[UnitPlan]
+) -> list[Text]:
+    kept = [(unit.kind, layer, unit.scheme) for unit in caches for layer in unit.layers]
+    why = mixing_refusal(engine, device, spec, kept)
+    return [why] if why else []
 
 
 def _cache_groups(spec: ModelSpec, unit: UnitPlan) -> tuple[str, ...]:

@@ -177,7 +177,7 @@ def support_cell(
 def on_platform(engine: Engine, device: DeviceProfile) -> SupportCell | None:
     """What ``data/engine_platforms.csv`` says of an engine on the platform of ``device``. CUDA and
     CPUs, and devices that name no platform, need no row: None."""
-    row = next(iter(_rules_here(engine, device, PLATFORM)), None)
+    row = next(iter(rules_here(engine, device, PLATFORM)), None)
     cell = None if row is None else row.cell
     if cell is None and device.platform not in COMMON:
         return SupportCell(
@@ -209,7 +209,7 @@ def _of_choice(engine: Engine, choice: KernelChoice) -> SupportCell:
 def _by_rule(
     engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str, container: str
 ) -> SupportCell:
-    for rule in _rules_here(engine, device, axis):
+    for rule in rules_here(engine, device, axis):
         if (name in rule.names or rule.names == (_ANY,)) and rule.is_about(kind, container):
             return rule.cell
     return UNKNOWN
@@ -217,14 +217,14 @@ def _by_rule(
 
 def rule_names(engine: Engine, device: DeviceProfile, axis: str) -> tuple[tuple[str, ...], ...]:
     """The names of every rule of ``axis`` that holds, in order."""
-    return tuple(rule.names for rule in _rules_here(engine, device, axis))
+    return tuple(rule.names for rule in rules_here(engine, device, axis))
 
 
 def requantised(engine: Engine, device: DeviceProfile, scheme: str) -> SupportCell | None:
     """What ``engine`` makes of ``scheme`` on its own account: the row of the axis ``alike`` in
     which another scheme is the last; None where it takes it as it is."""
     return next(
-        (rule.cell for rule in _rules_here(engine, device, "alike") if scheme in rule.names[:-1]),
+        (rule.cell for rule in rules_here(engine, device, "alike") if scheme in rule.names[:-1]),
         None,
     )
 
@@ -292,7 +292,7 @@ def rules(axis: str, engine: str) -> tuple[Rule, ...]:
 @cached_by_identity(
     256, of=lambda engine, device, axis: (engine.name, engine.version, device, axis)
 )
-def _rules_here(engine: Engine, device: DeviceProfile, axis: str) -> tuple[Rule, ...]:
+def rules_here(engine: Engine, device: DeviceProfile, axis: str) -> tuple[Rule, ...]:
     """Those of them that are about this engine and device, or the rows of platforms."""
     all_rules = _platforms() if axis == PLATFORM else rules(axis, engine.name)
     return tuple(rule for rule in all_rules if rule.fits(engine, device, "", ""))

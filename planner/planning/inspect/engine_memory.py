@@ -14,6 +14,9 @@ from planner.memory.engines.flags import settings_of_flags
 from planner.memory.engines.records import Case, EngineResult
 from planner.memory.engines.run import engine_size
 from planner.memory.usable import shared_memory_utilization, usable_memory
+from planner.messages.message import with_name
+from planner.placement.cache_entries import cache_units
+from planner.planning.engines.cache_rules import WINDOWED, mixing_refusal, mixing_word
 from planner.planning.inspect.llama_cpp_settings import llama_settings
 
 _CPU_ENGINES = ("llama.cpp", "pytorch", "vllm")
@@ -56,7 +59,14 @@ def engine_memory(
         )
     if engine.name == "llama.cpp":
         _check_llama(schemes, case.parts)
-    settings = settings_of_flags(engine, flags, context=context, kv=kv)
+    by_layer = _layers_apart(engine, device, case, kv_of)
+    settings = settings_of_flags(engine, flags, context=context, kv="auto" if by_layer else kv)
+    if by_layer and settings.kv != "auto":
+        raise InputError(
+            f"--kv-cache-dtype and caches by layer are one setting of {engine.name}",
+            hint="leave one out",
+        )
+    settings = replace(settings, kv_of=by_layer)
     if engine.name == "llama.cpp":
         settings = llama_settings(settings, flags, case.spec, kv_of, batch)
     if engine.name == "sglang" and settings.batched_tokens is None and device is not None:
@@ -72,6 +82,32 @@ def engine_memory(
         share = shared_memory_utilization(usable, case.total_bytes)
         settings = replace(settings, utilisation=share)
     return engine_size(case, engine, settings)
+
+
+def _layers_apart(
+    engine: Engine, device: DeviceProfile | None, case: Case, kv_of: str | KvOf
+) -> KvOf | None:
+    """``kv_of`` where its caches differ by layer and vLLM keeps them so; None where one layout is
+    in all, and for other engines.
+
+    Raises:
+        UnsupportedError: this version does not keep them, or in pages that are not modelled.
+    """
+    if isinstance(kv_of, str) or engine.name != "vllm" or device is None:
+        return None
+    units = cache_units(case.spec)
+    caches = [(unit.kind, n, kv_of(unit.kind, n)) for unit in units for n in unit.layers]
+    layouts = {layout for _, _, layout in caches}
+    if len(layouts) < 2:
+        return None
+    why = mixing_refusal(engine, device, case.spec, caches)
+    if not why and mixing_word(case.spec) == WINDOWED and "nvfp4" in layouts:
+        why = "its pages of windows beside NVFP4 are not modelled"
+    if why:
+        raise UnsupportedError(
+            with_name(engine.label, why), hint="leave out --engine to price the plan's caches"
+        )
+    return kv_of
 
 
 def major_capability(device: DeviceProfile | None) -> int:

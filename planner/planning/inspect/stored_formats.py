@@ -11,7 +11,7 @@ from planner.memory.resident import FormatOf, PartFormats, as_released
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.record import Plan
-from planner.planning.question.caches import PLAIN_KV, named_apart
+from planner.planning.question.caches import PLAIN_KV, named_apart, named_by_layer
 
 
 def weight_formats(
@@ -90,6 +90,13 @@ def cache_layouts(
             return table[kind, layer]
 
         return chosen, ", ".join(names)
+    by_layer = named_by_layer(spec, kv)
+    if by_layer:
+
+        def named(_: str, layer: int) -> str:
+            return by_layer[min(layer, spec.layers - 1)] or keeps
+
+        return named, ", ".join(sorted({*filter(None, by_layer)}))
     apart = named_apart(kv)
     if apart:
         return lambda kind, _: apart[kind == "kv-v"], "/".join(apart)

@@ -91,12 +91,16 @@ def build_units(
     fused: Sequence[tuple[str, ...]] = (),
     kept: Sequence[int] = (),
     classes: Classes | None = None,
+    caches: Sequence[str] = (),
+    caches_by_layer: bool = False,
 ) -> list[DecisionUnit]:
     """All units in reading order, decisions numbered in that order; ``by_layer`` makes every layer
     a unit of its own, which a profile can tell apart; kinds of a group in ``fused`` share the
     decision of the same layers; modules of layers that are ``kept`` are units of their own.
     ``classes``: layers of a module whose class differs are units of their own, and each module is
-    decided by itself, as engines do that type every tensor."""
+    decided by itself, as engines do that type every tensor. ``caches``: a word for each layer;
+    caches of layers whose words differ are units of their own, and with ``caches_by_layer`` those
+    of every layer."""
     tied = {kind: "+".join(group) for group in fused for kind in group}
     tied = (FUSED if classes is None else CACHES) | tied
     drafts: list[tuple[str, str, int, str, tuple[int, ...], str]] = []
@@ -108,7 +112,9 @@ def build_units(
     for row, unit in enumerate(cache_units(spec)):
         drafts += [
             (unit.kind, "cache", row, b, layers, "")
-            for b, layers in _buckets(unit.layers, spec.layers, ends, by_layer)
+            for b, layers in _split_words(
+                _buckets(unit.layers, spec.layers, ends, by_layer or caches_by_layer), caches
+            )
         ]
     drafts += [(m.kind, "released", row, OUTSIDE, m.layers, "") for row, m in enumerate(released)]
     order = {part: row for row, part in reversed([*enumerate(m.part for m in planned)])}
@@ -142,6 +148,19 @@ def _split_classes(
             else [(bucket, layers)]
         )
     return out
+
+
+def _split_words(
+    buckets: Sequence[tuple[str, tuple[int, ...]]], words: Sequence[str]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Buckets cut into layers of one word, those of the first layer first."""
+    if not words:
+        return list(buckets)
+    return [
+        (bucket, tuple(n for n in layers if words[n] == word))
+        for bucket, layers in buckets
+        for word in dict.fromkeys(words[n] for n in layers)
+    ]
 
 
 def _names(spec: ModelSpec, units: Sequence[DecisionUnit], *, apart: bool) -> list[str]:

@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.base.errors import InputError
+from planner.base.errors import InputError, UnsupportedError
+from planner.base.records import record
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.memory.engines.versions import default_known
 from planner.messages.message import Message, Note, Text, message, with_name
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
+from planner.planning.engines.cache_rules import (
+    KEYS_VALUES,
+    SKIP,
+    WHOLE_PAST,
+    WINDOWS,
+    mixing_mode,
+    mixing_refusal,
+)
 from planner.planning.engines.layouts import AXES, layout_rules
 from planner.planning.engines.rules import (
     OF_V4,
@@ -98,14 +107,17 @@ def engine_questions(
     kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
     kept = kept_quantised(question)
     ways = serving_ways(question, engine, kinds, kept, each_container=each_container)
-    layouts = _cache_sets(question, engine)
+    _require_caches(question, engine)
+    sets = _cache_sets(question, engine)
+    layouts = [caches.layouts for caches in sets]
     refused = refused_schemes(question, engine, kinds, ways)
     dropped = {name for name, _ in refused} & set(question.schemes)
     gone = [name for name in question.kv if not any(name in kv for kv in layouts)]
     if in_one_mode:
         ways = [w for w in ways if set(question.schemes) <= set().union(*w.schemes.values())]
         if not any_cache:
-            layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
+            sets = [caches for caches in sets if set(question.kv) <= set(caches.layouts)]
+            layouts = [caches.layouts for caches in sets]
     at_fault = dict(refused) if schemes_named or in_one_mode or not ways else {}
     if (
         kept
@@ -124,7 +136,7 @@ def engine_questions(
         if all(name in kinds for name in names) and _compressed_queries(question)
     )
     return tuple(
-        _restricted(question, way, kv, kinds, refused, fused) for way in ways for kv in layouts
+        _restricted(question, way, caches, kinds, refused, fused) for way in ways for caches in sets
     )
 
 
@@ -197,11 +209,38 @@ def version_notes(engine: Engine) -> tuple[Message, ...]:
     return ()
 
 
-def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:
+@record
+class CacheSet:
+    """Cache layouts that an engine can serve together; ``barred``: (word for caches, layout) that
+    it cannot beside the others."""
+
+    layouts: tuple[str, ...]
+    barred: frozenset[tuple[str, str]] = frozenset()
+
+
+def _require_caches(question: Question, engine: Engine) -> None:
+    """Refuse layouts named apart that no server of the engine keeps together."""
+    if not question.caches_named:
+        return
+    caches = [
+        (unit.kind, layer, question.layout_of(unit.kind, layer, ""))
+        for unit in cache_units(question.spec)
+        for layer in unit.layers
+    ]
+    why = mixing_refusal(engine, question.device, question.spec, caches)
+    if why:
+        raise UnsupportedError(
+            with_name(engine.label, why),
+            hint=message("refusals.other_cache_or_version", kv=question.kv[0]),
+        )
+
+
+def _cache_sets(question: Question, engine: Engine) -> list[CacheSet]:
     """The sets of cache layouts that the engine can serve together."""
-    units = cache_units(question.spec)
+    spec, device = question.spec, question.device
+    units = cache_units(spec)
     if not units:
-        return [question.kv]
+        return [CacheSet(question.kv)]
     able = [
         name
         for name in question.kv
@@ -211,14 +250,23 @@ def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:
             for u in units
         )
     ]
-    modes = rule_names(engine, question.device, "caches")
-    if modes and modes[0] == ("skip",):
-        plain = tuple(n for n in able if n in PLAIN)[:1]
-        packed = [n for n in able if n not in PLAIN]
-        return [(*plain, n) for n in packed] or ([plain] if plain else [])
-    if question.kv_apart and modes and modes[0] == ("keys-values",):
-        return [question.kv] if set(able) == set(question.kv) else []
-    return [(name,) for name in able]
+    if question.kv_of_layer:
+        return [CacheSet(question.kv)] if set(able) == set(question.kv) else []
+    modes = {name: mixing_mode(engine, device, spec, name) for name in able}
+    if question.kv_apart and KEYS_VALUES in modes.values():
+        return [CacheSet(question.kv)] if set(able) == set(question.kv) else []
+    plain = tuple(n for n in able if n in PLAIN)[:1]
+    skipped = any(modes[name] == SKIP for name in able if name not in PLAIN)
+    out: list[CacheSet] = []
+    for name in able:
+        if name in PLAIN:
+            out += [] if skipped else [CacheSet((name,))]
+        elif modes[name] in (SKIP, WINDOWS):
+            whole = plain if modes[name] == WINDOWS else ()
+            out.append(CacheSet((*plain, name), frozenset((WHOLE_PAST, n) for n in whole)))
+        else:
+            out.append(CacheSet((name,)))
+    return out
 
 
 def _compressed_queries(question: Question) -> bool:
@@ -231,11 +279,12 @@ def _compressed_queries(question: Question) -> bool:
 def _restricted(
     question: Question,
     way: Way,
-    kv: tuple[str, ...],
+    caches: CacheSet,
     kinds: Sequence[str],
     refused: tuple[tuple[str, Text], ...],
     fused: tuple[tuple[str, ...], ...],
 ) -> Question:
+    kv = caches.layouts
     carried = frozenset[str]().union(*way.schemes.values())
     schemes = tuple(s for s in question.schemes if s in carried)
     barred = {
@@ -246,7 +295,9 @@ def _restricted(
         or writing_refusal(question.spec, kind, s, way.container, question.engine)
     }
     barred |= {pair for pair in question.barred if pair[1] in schemes}
-    barred |= _barred_caches(question, kv) | _barred_splits(question, kinds, schemes)
+    barred |= (
+        caches.barred | _barred_caches(question, kv) | _barred_splits(question, kinds, schemes)
+    )
     if len(kv) > 1 and not question.kv_apart:
         fused = (*fused, ("kv-k", "kv-v"))
     return with_rule_bars(

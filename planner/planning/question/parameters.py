@@ -205,7 +205,10 @@ class CacheLayoutParameters:
     """The format of caches."""
 
     kv: str = parameter(
-        default=AUTO, kind="text", metavar="LAYOUT", help="KV cache layout, or auto."
+        default=AUTO,
+        kind="text",
+        metavar="LAYOUT",
+        help="KV cache layout (fp8; fp8,windows=bf16; fp8,0-1=bf16), by-layer, or auto.",
     )
 
 

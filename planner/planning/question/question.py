@@ -82,7 +82,9 @@ class Question:
     ``same_lengths``: all requests have the very lengths of the workload. ``loop_excess``: what a
     search has learned of layouts that it proposed. ``conventional``: layouts that neither guides
     nor measured deployments have are left out. ``kv_given``: the cache layouts are named;
-    ``kv_apart``: that of keys and that of values, where they are named apart.
+    ``kv_apart``: that of keys and that of values, where they are named apart; ``kv_of_layer``: that
+    of each layer, where layers are (empty for a layer without a cache). ``kv_by_layer``: the cache
+    of each layer is a choice of its own.
     ``loss_default``: the limit on loss is a preference, which is dropped where nothing keeps it.
     ``more_sizes``: device counts to try where the default number is too few. ``min_gain`` (a
     share), ``new_weights`` and ``allow_unmeasured`` say what a plan must bring to be taken in place
@@ -146,6 +148,8 @@ class Question:
     conventional: bool = False
     kv_given: bool = False
     kv_apart: tuple[str, ...] = ()
+    kv_of_layer: tuple[str, ...] = ()
+    kv_by_layer: bool = False
     loss_default: bool = False
     more_sizes: tuple[int, ...] = ()
     min_gain: float | None = None
@@ -172,9 +176,16 @@ class Question:
         """Whether nothing keeps the default limit on loss, so that the least loss is preferred."""
         return self.loss_default and self.loss_scheme is None and self.loss_limit is None
 
-    def layout_of(self, kind: str, named: str) -> str:
-        """The layout of a kind of cache entry under one that is ``named`` for all: its own where
-        keys and values were named apart."""
+    @property
+    def caches_named(self) -> bool:
+        """Whether each cache has a layout that was named for it alone."""
+        return bool(self.kv_apart or self.kv_of_layer)
+
+    def layout_of(self, kind: str, layer: int, named: str) -> str:
+        """The layout of a kind of cache entry in a layer under one that is ``named`` for all: its
+        own where layers, or keys and values, were named apart."""
+        if self.kv_of_layer:
+            return self.kv_of_layer[layer]
         return self.kv_apart[kind == "kv-v"] if self.kv_apart else named
 
     @property

@@ -19,7 +19,12 @@ from planner.planning.engines.mixes import (
 )
 from planner.planning.engines.rules import kinds_decided_by_quantiser
 from planner.planning.plan.record import Plan
-from planner.planning.question.caches import cache_layouts, named_apart
+from planner.planning.question.caches import (
+    BY_LAYER,
+    cache_layouts,
+    named_apart,
+    named_by_layer,
+)
 from planner.planning.question.declaring import AUTO
 from planner.planning.question.device_notes import device_notes
 from planner.planning.question.fp16_fallback import fp16_caches, served_in_fp16
@@ -192,7 +197,11 @@ def build_question(
             run_requests=given_values.requests,
             same_lengths=given_values.same_lengths,
             kv_given=given_values.kv not in (None, AUTO),
-            kv_apart=named_apart(given_values.kv or AUTO),
+            kv_apart=_in_server_type(named_apart(given_values.kv or AUTO), bool(halved)),
+            kv_of_layer=_in_server_type(
+                named_by_layer(spec, given_values.kv or AUTO), bool(halved)
+            ),
+            kv_by_layer=given_values.kv == BY_LAYER and searched,
             loss_default=searched and given_values.max_loss is None,
             more_sizes=machine.more_sizes,
             min_gain=None if given_values.min_gain is None else given_values.min_gain / 100,
@@ -200,6 +209,11 @@ def build_question(
             allow_unmeasured=given_values.allow_unmeasured,
         )
     )
+
+
+def _in_server_type(layouts: tuple[str, ...], halved: bool) -> tuple[str, ...]:
+    """``layouts`` as a server keeps them that runs a BF16 model in FP16 (``halved``)."""
+    return tuple(fp16_caches((name,))[0] for name in layouts) if halved else layouts
 
 
 def _left_out(

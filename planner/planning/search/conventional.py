@@ -50,6 +50,7 @@ def conventional_first(questions: Sequence[Question]) -> Iterator[tuple[Question
         else q
         for q in questions
         if (kv := tuple(name for name in q.kv if name in kept[q.engine]))
+        and (not q.kv_of_layer or kv == q.kv)
     )
     if first:
         yield first

@@ -73,7 +73,7 @@ def release_rivals(spaces: Sequence[Space], allowed: float | None) -> tuple[Riva
                 UniformQuery(name, kv, limits=True)
                 for name in releases_of(space.model)
                 if BY_KIND in name
-                for kv in space.model.question.kv
+                for kv in _caches(space.model)
                 if release_allowed(space.model, name, kv, allowed)
             ],
         )
@@ -90,6 +90,12 @@ def release_rivals(spaces: Sequence[Space], allowed: float | None) -> tuple[Riva
         shown = row.repository if kv == PLAIN else names.with_cache(row.repository, kv)
         out.append(replace(rival_of(shown, "release", as_result(placed)), release=row))
     return tuple(out)
+
+
+def _caches(model: CostModel) -> tuple[str, ...]:
+    """The caches to try, those named by layer as one."""
+    question = model.question
+    return question.kv[:1] if question.kv_of_layer else question.kv
 
 
 def release_allowed(model: CostModel, name: str, kv: str, allowed: float | None) -> bool:

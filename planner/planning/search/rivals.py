@@ -49,6 +49,8 @@ FOUR_BIT = ("int4", "e2m1")
 LEAST_BITS = 4.0
 """Bits per element of a weight of 4 bits, scales with it: types of fewer have no element of their
 own."""
+BESIDE = " + "
+"""Between the cache layouts of one plan that differ by layer."""
 GIVEN = "given"
 """Status of a solution that was placed, not searched."""
 
@@ -229,8 +231,10 @@ def _within(model: CostModel, pair: tuple[str, str], allowed: float | None) -> b
 
 
 def _pairs(model: CostModel) -> list[tuple[str, str]]:
-    """As released and uniform, with every cache."""
-    return [(name, kv) for name in (RELEASED, *uniform_names(model)) for kv in model.question.kv]
+    """As released and uniform, with every cache; with those named by layer as one."""
+    question = model.question
+    caches = question.kv[:1] if question.kv_of_layer else question.kv
+    return [(name, kv) for name in (RELEASED, *uniform_names(model)) for kv in caches]
 
 
 def uniform_names(model: CostModel) -> list[str]:
@@ -267,6 +271,8 @@ def uniform_name(uniform: PlacedUniform) -> Text:
     scheme, kv = uniform.wanted.scheme, uniform.wanted.kv
     known = scheme == RELEASED or scheme in MIXES or scheme in engine_mixes()
     name = shown_name(scheme) if known else names.uniform(scheme)
+    if uniform.space.model.question.kv_of_layer:
+        return names.with_cache(name, BESIDE.join(uniform.space.model.question.kv))
     return name if kv == "bf16" else names.with_cache(name, kv)
 
 

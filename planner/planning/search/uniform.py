@@ -86,7 +86,7 @@ def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
         if unit.decision < 0:
             continue
         if unit.role == "cache":
-            own = model.question.layout_of(unit.kind, kv)
+            own = model.question.layout_of(unit.kind, unit.layers[0], kv)
             choice[i] = len(schemes) + layouts.index(own)
         else:
             wanted = named_scheme(model.question, model.planned[unit.row], unit, scheme)

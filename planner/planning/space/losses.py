@@ -19,7 +19,7 @@ from planner.formats.schemes import SCHEMES
 from planner.formats.stored_schemes import stored_scheme
 from planner.messages.message import Message, message
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.engines.cache_rotation import rotates
+from planner.planning.engines.cache_rules import rotates
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import kind_group
 from planner.planning.question.decisions import DecisionUnit

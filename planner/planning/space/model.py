@@ -17,10 +17,10 @@ from planner.base.records import cached_record
 from planner.placement.cache_entries import stores
 from planner.placement.modules import Module, in_gguf, modules
 from planner.placement.parts import modules_apart
+from planner.planning.engines.cache_rules import cache_words
 from planner.planning.engines.mixes import mix_classes
 from planner.planning.engines.repositories import GGUF
 from planner.planning.engines.routes import EXPERTS, scheme_choice
-from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
 from planner.planning.question.engine_questions import engine_of
 from planner.planning.question.named import named_scheme
@@ -165,9 +165,10 @@ class CostModel(LossModel):
         for i, unit in enumerate(self.units):
             if unit.role == "cache":
                 table[i, schemes:] &= [stores(self.caches[unit.row], n) for n in self.question.kv]
-                if self.question.kv_apart:
+                if self.question.caches_named:
                     table[i, schemes:] &= [
-                        n == self.question.layout_of(unit.kind, n) for n in self.question.kv
+                        n == self.question.layout_of(unit.kind, unit.layers[0], n)
+                        for n in self.question.kv
                     ]
             hosted = unit.role == "module" and bool(self.planned[unit.row].place)
             if hosted and self.host is not None:
@@ -176,8 +177,13 @@ class CostModel(LossModel):
                 hosted and self.question.offload is not None and bool(self.question.offload.schemes)
             )
             if self.question.barred and unit.role != "released" and not apart:
-                word = unit.kind if unit.role == "module" else cache_group(self.caches[unit.row])
-                table[i] &= [(word, n) not in self.question.barred for n in self.choices]
+                words = (
+                    (unit.kind,) if unit.role == "module" else cache_words(self.caches[unit.row])
+                )
+                table[i] &= [
+                    not any((word, n) in self.question.barred for word in words)
+                    for n in self.choices
+                ]
             if unit.role != "module":
                 continue
             released = runs_as_released(self.question, self.planned[unit.row].released_as)
@@ -238,6 +244,8 @@ def _built_of(
         question.schemes,
         question.kv,
         question.kv_apart,
+        question.kv_of_layer,
+        question.kv_by_layer,
         question.dropped,
         question.fused,
         question.kept,
@@ -285,6 +293,8 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         fused=fused,
         kept=question.kept,
         classes=mix_classes(spec, question.engine) if question.apart else None,
+        caches=question.kv_of_layer,
+        caches_by_layer=question.kv_by_layer,
     )
     device, how = as_launched(question.device, server), launches(question.device, server)
     stacks = stacks_of(server)

@@ -10,6 +10,7 @@ from planner.base.errors import InputError
 from planner.formats.kv import kv_layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.record import Plan
+from planner.planning.question.caches import BY_LAYER, PART
 from planner.planning.question.input import AUTO, engine_named
 from planner.planning.question.machine import MAX_DEVICES
 from planner.planning.question.resolve import MAX_COUNT
@@ -166,7 +167,10 @@ def _axes(around: Around, plan: Plan, named: Values) -> tuple[tuple[Axis, ...], 
 
 def _layout_id(named: str | None) -> str:
     """A cache as it was named, by its own name; AUTO where none was."""
-    return AUTO if named in (None, AUTO) else named if "/" in named else kv_layout(named).id
+    if named is None or named == AUTO:
+        return AUTO
+    several = "/" in named or PART in named or named == BY_LAYER
+    return named if several else kv_layout(named).id
 
 
 def _other_formats(plan: Plan, able: Collection[str]) -> list[str]:

@@ -18,7 +18,6 @@ from planner.planning.engines.rules import (
     STATUSES,
     containers,
     kind_group,
-    rule_names,
     rules,
     support_cell,
 )
@@ -268,9 +267,3 @@ def test_a_format_that_is_not_in_the_matrix_carries_nothing() -> None:
             support_cell(engine, device, "scheme", "fp8-block", "dense", "none").status == "unknown"
         )
         assert "none" not in containers(engine)
-
-
-def test_one_cache_type_until_layers_can_be_skipped() -> None:
-    device = load_device("h100-sxm")
-    assert rule_names(parse_engine("vllm@0.21"), device, "caches")[0] == ("one",)
-    assert rule_names(parse_engine("vllm@0.25"), device, "caches")[0] == ("skip",)

@@ -109,5 +109,7 @@ def test_names_of_two_layouts_are_checked() -> None:
         priced("q8_0/q4_0/q4_0")
     with pytest.raises(UnsupportedError):
         priced("q8_0/q4_0", engine="vllm")
+    with pytest.raises(UnsupportedError, match="one type a server"):
+        estimate(MODEL, "h100-sxm", kv="fp8/bf16", engine="vllm")
     with pytest.raises(UnsupportedError, match="int4-channel"):
         priced("fp16/int4-channel", engine="any")
