@@ -292,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     out = left_out(law)
     texts = {
-        "cache-summary": summary(law, out),
+        "cache-summary": moved("caches-summary", "Before and after", summary(law, out)),
         "cache-pairs": moved("caches-pairs", "Every pair", listing(law, out)),
         "cache-lengths": moved("caches-lengths", "One model at three lengths", by_length(law)),
     }

@@ -131,7 +131,7 @@ def _mixed(both: Question, plain: SearchResult, most: float, share: float) -> Mi
     limited = replace(both, loss_scheme=None, loss_limit=share * most)
     found = [solve_questions([replace(limited, kv_by_layer=layer)]) for layer in (False, True)]
     gains = [0.0 if one is None else max(_gain(both, plain, one), 0.0) for one in found]
-    kept = set() if found[1] is None else _plain_layers(found[1])
+    kept = set(range(both.spec.layers)) if found[1] is None else _plain_layers(found[1])
     return Mixed(share, gains[0], gains[1], tuple(sorted(kept)))
 
 
@@ -165,22 +165,22 @@ def rows(targets: Sequence[Target]) -> Iterator[Row]:
 
 
 def shown(found: Sequence[Row]) -> str:
-    """A line for each target and context at half of the loss."""
+    """A line for each target at its longest context and half of the loss."""
     lines = []
     for row in found:
+        if row.context != max(row.target.contexts):
+            continue
         half = next(mix for mix in row.mixed if mix.share == SHOWN)
         lines.append(
             [
-                f"{row.target.model}, {row.target.devices} × {row.target.device}",
-                f"{row.context:,}",
-                f"{row.loss_nats:.2g}",
+                row.target.model,
                 f"{row.gain:+.1%}",
                 f"{half.by_layer:+.1%}",
                 f"{half.by_group:+.1%}",
                 f"{len(half.plain_layers)} of {row.layers}",
             ]
         )
-    head = ["target", "context", "nats", "all quantised", "by layer", "by group", "plain"]
+    head = ["model", "all", "by layer", "by group", "plain"]
     return table(head, lines)
 
 
@@ -192,6 +192,8 @@ def every(found: Sequence[Row]) -> str:
         "engine",
         "cache",
         "context",
+        "nats of all",
+        "gain of all",
         "share of loss",
         "by layer",
         "by group",
@@ -204,6 +206,8 @@ def every(found: Sequence[Row]) -> str:
             row.target.engine,
             f"{PLAIN} + {row.target.packed}",
             f"{row.context:,}",
+            f"{row.loss_nats:.2g}",
+            f"{row.gain:+.2%}",
             f"{mix.share:g}",
             f"{mix.by_layer:+.2%}",
             f"{mix.by_group:+.2%}",

@@ -76,7 +76,8 @@ def test_the_page_takes_the_tables(tmp_path, monkeypatch, capsys) -> None:
     page.write_text("".join(f"<!-- {n}: begin --><!-- {n}: end -->\n" for n in names), "utf-8")
     assert caches.main(["--docs", str(page)]) == 0
     text = page.read_text("utf-8")
-    assert "| prose and code | after, family left out |" in text
+    summary = (tmp_path / "data" / "caches-summary.csv").read_text("utf-8")
+    assert 'prose and code,"after, family left out",' in summary
     assert "(data/caches-pairs.csv): 68 rows." in text
     assert "\nGemma-4-31B,q8_0/q8_0," in (tmp_path / "data" / "caches-pairs.csv").read_text("utf-8")
     lengths = (tmp_path / "data" / "caches-lengths.csv").read_text("utf-8")
