@@ -165,18 +165,14 @@ def _words(answers: Mapping[str, Any], cases: Sequence[tuple[str, ServiceLevel]]
                 middle = exp(median(logs))
                 spread = exp(median(abs(x) for x in logs))
                 rows.append(f"| {word} | {what} | {len(logs)} | {middle:.2f} | {spread:.2f} |")
+    table = ["| | figure | configurations | median | apart |", "|---|---|---:|---:|---:|", *rows]
     cpu = [answers[key]["cpu_seconds"] for key, _ in cases]
     ratio = median((one["theirs"] or 0.0) / one["ours"]["auto"] for one in cpu)
     return "\n".join(
         [
             "## How far the two models are apart",
             "",
-            "Ours ÷ theirs over all configurations that both price: median, and median factor "
-            "apart.",
-            "",
-            "| | figure | configurations | median | apart |",
-            "|---|---|---:|---:|---:|",
-            *rows,
+            moved("aiconfigurator-apart", "Ours ÷ theirs over all that both price", table),
             "",
             f"CPU: theirs {sum(one['theirs'] or 0.0 for one in cpu):.0f} s for the "
             f"{len(cpu)} answers, ours {sum(one['ours']['auto'] for one in cpu):.0f} s "

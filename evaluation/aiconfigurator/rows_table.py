@@ -75,9 +75,9 @@ def section(kept: Record) -> str:
         f"({', '.join(kept['tables'])}), {kept['date']}, aiconfigurator {kept['version']} and this "
         f"planner {kept['ours']}: median |predicted ÷ measured − 1| in percent. Theirs is the "
         "point of their search for that configuration with the newest version of an engine that "
-        "they have; *chunks* takes as many context tokens as a pass of the engine. A few constants "
-        "of ours an engine were read off rows of these tables, which are not counted; *unseen* has "
-        "none that the model's own rows gave. "
+        "they have; with as many context tokens as a pass of the engine (*chunks*) in the data. "
+        "A few constants of ours an engine were read off rows of these tables, which are not "
+        "counted; *unseen* has none that the model's own rows gave. "
         "`python -m evaluation.aiconfigurator.rows --rival PYTHON "
         f"--data DIR{share}{' --unseen' if 'unseen' in groups else ''}`",
         "",
@@ -114,7 +114,7 @@ def section(kept: Record) -> str:
     return "\n".join(
         [
             *said,
-            narrow(rows, (0, 1, 2, 3, 6, 9)).replace(" %", ""),
+            narrow(rows, (0, 1, 2, 3, 6)).replace(" %", ""),
             "",
             f"CPU seconds an estimate: ours {cpu['ours']['median']:.3f} in the median, theirs "
             f"{cpu['theirs']['median']:.3f}.",

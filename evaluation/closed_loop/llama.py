@@ -7,8 +7,11 @@ Everything is asked of the planner as a user asks it: ``plan``, ``profile``, ``v
 from __future__ import annotations
 
 import datetime
+import importlib
+import inspect
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 
 import planner
 from evaluation.closed_loop.parts import Clock
+from planner.base.errors import DataError
 from planner.export.plan_files import export_plan
 from planner.lab.calibration.run import calibrate
 from planner.lab.verifying.llama_cpp import SCRIPT
@@ -29,12 +33,22 @@ LIMITS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
 REQUEST = {"isl": 448, "osl": 64, "batch": 1}
 NO_LIMIT = "100 nats"
 """The loss is what is minimised: the default limit on it must not stand against a size."""
-ANSWER = "answer"
+ANSWER, WEIGHED_ANSWER = "answer", "answer, imatrix"
 ALONE = ("none",)
-PRIOR, PROFILED, LEARNED = ALL_ROUNDS = ("T0", "T2", "learned")
+PRIOR, PROFILED, LEARNED, WEIGHED, WEIGHED_LEARNED = ALL_ROUNDS = (
+    "T0",
+    "T2",
+    "learned",
+    "T0, imatrix",
+    "learned, imatrix",
+)
 """What a plan's losses are known from: other models, a probe of the checkpoint, or what the
-engine's own types lost here."""
+engine's own types lost here; the last two with files that an importance matrix wrote."""
 ROUNDS = (PRIOR, LEARNED)
+MATRIX_TEXT = ("argparse", "ast", "datetime", "decimal", "inspect", "pathlib", "statistics")
+"""Modules of Python whose source the importance matrix is of: no text that losses are measured
+on."""
+MATRIX_CHUNKS, MATRIX_SECONDS = 24, 3600
 OPERATORS = ("bandwidth", "gemm", "attention", "quantise")
 SCHEMES = (
     "ggml-q8_0",
@@ -60,7 +74,8 @@ STEP_SECONDS = 600
 
 @dataclass(frozen=True)
 class Loop:
-    """One model's loop: where its parts are, and how much of the text the loss is measured on."""
+    """One model's loop: where its parts are, and how much of the text the loss is measured on.
+    ``model`` is what `plan` is given, a name or the BF16 file itself; ``name`` what pages say."""
 
     model: str
     base: Path
@@ -72,6 +87,7 @@ class Loop:
     operators: Path
     clock: Clock
     threads: int | None = None
+    name: str = ""
 
     def verified(self, name: str, plan: Plan, **more: Any) -> dict[str, Any]:
         """Run ``plan`` in its folder, or predict again what was run there."""
@@ -124,7 +140,7 @@ def begin(loop: Loop) -> Begun:
     learned = learn(loop, probed)
     after = {"profile": str(learned / "profile.json"), "hardware_dir": learned}
     out: dict[str, Any] = {
-        "model": loop.model,
+        "model": loop.name or loop.model,
         "verdict": str(answer),
         "limits": limits,
         "runs": [
@@ -141,6 +157,64 @@ def begin(loop: Loop) -> Begun:
     return Begun(loop, out, {PRIOR: {}, PROFILED: {"profile": probed}, LEARNED: after})
 
 
+def weigh(begun: Begun) -> None:
+    """Run the engine's own types once more, as an importance matrix writes them, as predicted from
+    the prior and from what they taught.
+
+    Raises:
+        PlannerError: an engine's program failed. TimeIsUpError: there was no time for all of it.
+    """
+    loop = begun.loop
+    matrix = str(importance(loop))
+    answer = planner.plan(loop.model, DEVICE, engine=ENGINE, imatrix=matrix, **REQUEST)
+    first = loop.verified(WEIGHED_ANSWER, answer, also=TYPES, imatrix=matrix)
+    profile = loop.folder / LEARNED / "imatrix.profile.json"
+    shutil.copy(loop.folder / WEIGHED_ANSWER / "profile.json", profile)
+    after = {**begun.known[LEARNED], "profile": str(profile), "imatrix": matrix}
+    begun.out["runs"].append(
+        {
+            "name": WEIGHED_ANSWER,
+            "round": WEIGHED,
+            "limit": "",
+            "before": first,
+            "after": loop.verified(WEIGHED_ANSWER, answer, also=TYPES, **after),
+        }
+    )
+    begun.known |= {WEIGHED: {"imatrix": matrix}, WEIGHED_LEARNED: after}
+    write(loop.folder / "loop.json", begun.out)
+
+
+def importance(loop: Loop) -> Path:
+    """An importance matrix of the model over source of Python's own modules, made once.
+
+    Raises:
+        DataError: llama-imatrix failed or hung.
+    """
+    path, text = loop.folder / "imatrix.gguf", loop.folder / "imatrix.txt"
+    if path.exists():
+        return path
+    loop.clock.tell(f"{loop.model}: llama-imatrix over {MATRIX_CHUNKS} pieces")
+    sources = [inspect.getsource(importlib.import_module(name)) for name in MATRIX_TEXT]
+    text.write_text("\n\n".join(sources), encoding="utf-8")
+    part = path.with_suffix(".part.gguf")
+    options = f"-c 512 --chunks {MATRIX_CHUNKS} --no-ppl".split()
+    files = ["-m", loop.base, "-f", text, "-o", part]
+    try:
+        done = subprocess.run(
+            [loop.programs / "llama-imatrix", *files, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=MATRIX_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DataError(f"llama-imatrix: {error}", hint="run it by hand") from None
+    if done.returncode or not part.exists():
+        raise DataError(f"llama-imatrix: {done.stderr.strip()[-400:]}", hint="run it by hand")
+    part.replace(path)
+    return path
+
+
 def plans(begun: Begun, round_: str) -> None:
     """Run the plans of a round at every limit; each is kept as it comes. One whose file an earlier
     round made already is not run again.
@@ -149,7 +223,12 @@ def plans(begun: Begun, round_: str) -> None:
         PlannerError: an engine's program failed. TimeIsUpError: there was no time for all of them.
     """
     loop, out = begun.loop, begun.out
-    after = taught(begun) if round_ == LEARNED else begun.known[LEARNED]
+    if round_ in (WEIGHED, WEIGHED_LEARNED):
+        if WEIGHED_LEARNED not in begun.known:
+            weigh(begun)
+        after = begun.known[WEIGHED_LEARNED]
+    else:
+        after = taught(begun) if round_ == LEARNED else begun.known[LEARNED]
     for limit, memory_bytes in out["limits"].items():
         name = f"{round_}-{limit}"
         loop.clock.check(f"{loop.model}: {name}")
@@ -162,7 +241,7 @@ def plans(begun: Begun, round_: str) -> None:
             memory_bytes=memory_bytes,
             max_loss=NO_LIMIT,
             **REQUEST,
-            schemes=None if round_ == PRIOR else CHOICES,
+            schemes=None if round_ in (PRIOR, WEIGHED) else CHOICES,
             **begun.known[round_],
         )
         made = export_plan(chosen, ENGINE, engine=ANY_ENGINE, model=loop.model)
@@ -172,7 +251,9 @@ def plans(begun: Begun, round_: str) -> None:
         if same is not None:
             run |= {"before": same["before"], "after": same["after"], "same_as": same["name"]}
         else:
-            before = begun.known[PROFILED] if round_ == PROFILED else {}
+            before = begun.known[round_] if round_ in (PROFILED, WEIGHED) else {}
+            if round_ == WEIGHED_LEARNED:
+                before = begun.known[WEIGHED]
             run |= {
                 "before": loop.verified(name, chosen, also=ALONE, **before),
                 "after": loop.verified(name, chosen, also=ALONE, **after),

@@ -9,12 +9,14 @@ from evaluation.closed_loop.tables import (
     ANSWER,
     COUNTED,
     QUANTITIES,
+    THE_ANSWER,
     Figure,
     beaten_by,
     coverage,
     figures,
     names,
     ratio_error,
+    rivals,
     unseen,
 )
 from evaluation.pages import moved
@@ -56,12 +58,13 @@ def page(
     vllm: Sequence[Mapping[str, Any]],
     missing: Mapping[str, str],
     machine: str,
+    head: str = HEAD,
 ) -> str:
     """The whole page."""
     single = [once(loop) for loop in loops]
     before = [row for loop in single for row in figures(loop, "before")]
     after = [row for loop in single for row in figures(loop, "after")]
-    parts = [HEAD.format(machine=machine)]
+    parts = [head.format(machine=machine)]
     if missing:
         parts.append(
             "\n".join(
@@ -149,7 +152,7 @@ def _plans(rows: Sequence[Figure], *, new: bool) -> list[Figure]:
     out: list[Figure] = []
     for round_ in dict.fromkeys(row.round for row in rows if row.name.startswith("plan")):
         plans = [row for row in rows if row.round == round_ and row.name.startswith("plan")]
-        fresh = {row.name for row in unseen([*types, *plans])}
+        fresh = {row.name for row in unseen([*rivals(types, round_), *plans])}
         out += [row for row in plans if (row.name in fresh) is new]
     return out
 
@@ -161,7 +164,8 @@ def model_part(loop: Mapping[str, Any]) -> str:
     out: list[str] = []
     said: dict[str, None] = {}
     for round_ in dict.fromkeys(row.round for row in rows if row.name.startswith("plan")):
-        held = [*types, *(r for r in rows if r.round == round_ and r.name.startswith("plan"))]
+        of_round = [r for r in rows if r.round == round_ and r.name.startswith("plan")]
+        held = [*rivals(types, round_), *of_round]
         out += [f"## Losses from {round_}", "", *table(held), ""]
         said[domination(held)] = None
     if not out:
@@ -236,7 +240,7 @@ def number(value: float, quantity: str) -> str:
 def domination(rows: Sequence[Figure]) -> str:
     """Which plans, the answer among them, one of the engine's types beats in bytes, loss and time
     together; pairs that were not measured in all three are counted."""
-    plans = [name for name in names(rows) if name.startswith("plan") or name == "the answer"]
+    plans = [name for name in names(rows) if name.startswith(("plan", THE_ANSWER))]
     types = [name for name in names(rows) if name not in plans]
     found = {(plan, other): beaten_by(rows, plan, other) for plan in plans for other in types}
     beaten = [pair for pair, worse in found.items() if worse]

@@ -12,6 +12,8 @@ QUANTITIES = ("file_bytes", "decode_seconds", "prefill_seconds", "kl", "flips")
 COUNTED = ("decode_seconds", "prefill_seconds", "kl", "flips", "weight_bytes", "cache_tokens")
 """Quantities whose errors are told before and after learning."""
 ANSWER, PLAN, THE_ANSWER = "answer", "plan", "the answer"
+WEIGHED = ", imatrix"
+"""What the names and rounds of files end in that an importance matrix wrote."""
 NOISE_SIGMAS = 2.0
 NAMES_BYTES = 65_536
 """By how much two files of the same weights may differ: what a file says of itself."""
@@ -45,11 +47,12 @@ class Figure:
 
 def figures(loop: Mapping[str, Any], when: str) -> Iterator[Figure]:
     """The rows of a model's loop as predicted ``before`` or ``after`` learning; what an engine made
-    by default is taken from the first verification alone, later ones ran it again."""
+    by default is taken from the answer's verification alone, later ones ran it again."""
     for run in loop["runs"]:
         found = run[when]
+        ending = WEIGHED if run["round"].endswith(WEIGHED) else ""
         for row in found["rows"]:
-            first = run["name"] == ANSWER
+            first = run["name"].removesuffix(WEIGHED) == ANSWER
             if row["subject"] != PLAN and not first:
                 continue
             name = (
@@ -61,7 +64,7 @@ def figures(loop: Mapping[str, Any], when: str) -> Iterator[Figure]:
                 loop["model"],
                 found["engine"]["name"],
                 run["round"],
-                name,
+                name + ending,
                 row["quantity"],
                 row["predicted"],
                 row["low"],
@@ -118,7 +121,7 @@ def beaten_by(rows: Sequence[Figure], plan: str, other: str) -> bool | None:
 def unseen(rows: Sequence[Figure]) -> list[Figure]:
     """The rows of plans that are none of the engine's own types under another name: of what is
     learned from those types they are no part. ``rows`` are of one model and round."""
-    types = [n for n in names(rows) if not n.startswith(PLAN) and n != THE_ANSWER]
+    types = [n for n in names(rows) if not n.startswith((PLAN, THE_ANSWER))]
     plans = [n for n in names(rows) if n.startswith(PLAN)]
     new = {plan for plan in plans if not any(_alike(rows, plan, other) for other in types)}
     return [row for row in rows if row.name in new]
@@ -141,6 +144,13 @@ def _noise(quantity: str, ours: tuple[float, float], theirs: tuple[float, float]
         return 0.0
     spread = NOISE_SIGMAS * math.hypot(ours[1], theirs[1])
     return max(spread, TIME_NOISE * ours[0]) if quantity == "decode_seconds" else spread
+
+
+def rivals(types: Sequence[Figure], round_: str) -> list[Figure]:
+    """The rows of ``types`` that plans of a round stand beside: written with an importance matrix
+    where the plans are."""
+    weighed = round_.endswith(WEIGHED)
+    return [row for row in types if row.name.endswith(WEIGHED) == weighed]
 
 
 def names(rows: Sequence[Figure]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +25,8 @@ Progress = Callable[[int], None]
 PASSES = 1 << 16
 """Passes between two looks at the clock of a compiled kernel; a sixteenth of it otherwise."""
 WORTH_COMPILING = 4_000_000
-"""Tokens of prompts' passes and answers from which compiling the kernel is soon repaid."""
+"""Tokens of answers from which compiling the kernel is soon repaid: of one run, or of all that this
+process has interpreted; the results are the same to the bit."""
 
 
 def run(
@@ -100,11 +102,22 @@ def _check(rules: SchedulerRules, ranks: int, replicas: int, router: str) -> Non
         )
 
 
+@dataclass
+class _Interpreted:
+    """Tokens of answers that this process has played by the kernel as it stands."""
+
+    tokens: int = 0
+
+
+_interpreted = _Interpreted()
+
+
 def _compiles(stream: RequestStream, engine: Chosen) -> bool:
     check_engine(engine, 1)
     if engine != "auto":
         return engine == "numba"
-    return int(stream.output_tokens.sum()) >= WORTH_COMPILING and numba_installed()
+    _interpreted.tokens += int(stream.output_tokens.sum())
+    return _interpreted.tokens >= WORTH_COMPILING and numba_installed()
 
 
 def _played(

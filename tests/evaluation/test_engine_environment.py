@@ -59,7 +59,9 @@ def test_a_base_keeps_names_and_plain_tensors_and_widens_the_rest(tmp_path: Path
     assert not (tmp_path / "out.part").exists()
 
 
-@pytest.mark.parametrize("name", ["llama.cpp", "vllm", "torch", "tools", "weights"])
+@pytest.mark.parametrize(
+    "name", ["llama.cpp", "vllm", "torch", "tools", "weights", "weights-large"]
+)
 def test_every_engine_is_pinned(name: str) -> None:
     found = [Requirement(line) for line in install.pins(name)]
     assert found

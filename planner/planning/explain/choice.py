@@ -14,7 +14,13 @@ from planner.planning.explain.given_plan import plan_as_answer
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.case import unserved_case
 from planner.planning.infeasible.diagnose import no_plan_error
-from planner.planning.modes.deploy import decided_plan, in_its_mode, in_pools, plan_with_desktop
+from planner.planning.modes.deploy import (
+    decided_at_home,
+    decided_plan,
+    in_its_mode,
+    in_pools,
+    plan_with_desktop,
+)
 from planner.planning.plan.record import Plan
 from planner.planning.question.given_values import LENGTHS, GivenValues, recorded_values
 from planner.planning.question.input import QuestionInput
@@ -49,12 +55,14 @@ def explain_choice(
         return decided_plan(inputs, flags)[0]
     if decision is None:
         raise no_plan_error(unserved_case(inputs, given_values=given_values))
-    # What the choice turns on is told of the engine that is taken.
-    questions, result = decision.questions, decision.result
     if plan is None:
         hosted = plan_with_desktop(inputs, decision)
         if hosted is not None:
             return hosted
+        decision = decided_at_home(inputs, decision) or decision
+    # What the choice turns on is told of the engine that is taken.
+    questions, result = decision.questions, decision.result
+    if plan is None:
         choice = decision.choice
         made = recommended(choice, others=decision.others)
         served = in_its_mode(inputs, flags, decision, made)

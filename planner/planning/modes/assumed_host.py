@@ -1,9 +1,10 @@
-"""A model that no card at home holds undamaged: its experts or FFN in the memory of an assumed
-desktop, before cards are multiplied.
+"""A model that cards at home hold damaged or not at all within the usual time of a token: its
+experts or FFN in the memory of an assumed desktop, before cards are multiplied, or a slower pace.
 
-Only where a question leaves open how many cards and which host there are; who names either, or
-drafts, pools or several users, is answered as before. The plan is taken where its loss is no damage
-and it decodes as fast as one reads, else as slowly as one may wait for; it says what was assumed.
+A desktop is assumed only where a question leaves open how many cards and which host there are; who
+names either is answered at a slower pace; who drafts, pools or serves several users, as before. The
+plan is taken where its loss is no damage and it decodes as fast as one reads, else as slowly as one
+may wait for; it says what was assumed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from planner.planning.question.defaults import with_note
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.given_values import TPOT_KEY
 from planner.planning.question.input import QuestionInput
+from planner.planning.question.question import Question
 from planner.planning.search.hosted_files import HostedFile, hosted_files, splits_in_time
 from planner.quality.meaning import damaging_from
 
@@ -58,20 +60,39 @@ def on_assumed_host(inputs: QuestionInput, decision: PlanDecision | None) -> Pla
     return None
 
 
+def at_slower_pace(inputs: QuestionInput, decision: PlanDecision | None) -> PlanDecision | None:
+    """The decision at the first pace of PACES that leaves a plan undamaged, where one user named no
+    time of a token and the usual one damages (``decision``) or leaves nothing; else None."""
+    given = inputs.given_values.with_scenario(inputs.loaded_scenario)
+    if given.tpot_seconds is not None or not _of_one_user(inputs):
+        return None
+    if decision is not None and not _damaged(inputs, decision.choice.option.priced.loss):
+        return None
+    for pace in PACES:
+        slower = _decided(inputs, [_at(q, pace) for q in inputs.questions()])
+        if slower is not None and not _damaged(inputs, slower.choice.option.priced.loss):
+            return slower
+    return None
+
+
 def _left_open(inputs: QuestionInput) -> bool:
     """Whether nothing says how many cards there are, which host, or that many users share them."""
     device = inputs.subject[1]
     given = inputs.given_values.with_scenario(inputs.loaded_scenario)
     named = (given.host, given.devices, given.tp, given.dp, given.pp, given.ep)
-    users = given.batch or given.concurrency or 1
     return (
         device.kind == "gpu"
-        and one_by_default(device)
         and not device.unified_memory
         and not any(named)
-        and users == 1
+        and _of_one_user(inputs)
         and inputs.requested_engine.partition("@")[0] in (AUTO_ENGINE, ENGINE)
     )
+
+
+def _of_one_user(inputs: QuestionInput) -> bool:
+    """Whether a device is of a home and nothing says that many users share it."""
+    given = inputs.given_values.with_scenario(inputs.loaded_scenario)
+    return one_by_default(inputs.subject[1]) and (given.batch or given.concurrency or 1) == 1
 
 
 def _too_small(inputs: QuestionInput, decision: PlanDecision | None) -> bool:
@@ -107,14 +128,25 @@ def _plan_with(
     that is worth telling."""
     questions = splits_in_time(files, None if pace is None else pace[0])
     if pace is not None:
-        seconds, why = pace
-        note = Note(TPOT_KEY, format_seconds(seconds), why)
-        questions = [with_note(replace(q, tpot_seconds=seconds), note) for q in questions]
-    try:
-        decision = decide(questions, exact=inputs.exact) if questions else None
-    except InfeasibleError:
-        return None
+        questions = [_at(q, pace) for q in questions]
+    decision = _decided(inputs, questions)
     if decision is None:
         return None
     plan = recommended(decision.choice, others=decision.others)
     return None if plan.offload is None or _damaged(inputs, plan.quality.loss) else plan
+
+
+def _at(question: Question, pace: tuple[float, Message]) -> Question:
+    """The question with a pace as its limit on a step, and why."""
+    seconds, why = pace
+    others = tuple(n for n in question.notes if n.key != TPOT_KEY)
+    slower = replace(question, tpot_seconds=seconds, tpot_default=False, notes=others)
+    return with_note(slower, Note(TPOT_KEY, format_seconds(seconds), why))
+
+
+def _decided(inputs: QuestionInput, questions: Sequence[Question]) -> PlanDecision | None:
+    """The decision on questions; None where nothing satisfies them, or there are none."""
+    try:
+        return decide(questions, exact=inputs.exact) if questions else None
+    except InfeasibleError:
+        return None

@@ -146,6 +146,7 @@ def decided_plan(inputs: QuestionInput, flags: PoolFlags) -> tuple[Plan, Selecti
     hosted = plan_with_desktop(inputs, decision)
     if hosted is not None:
         return hosted, None
+    decision = decided_at_home(inputs, decision) or decision
     if decision is None:
         plan = None
         if (
@@ -176,6 +177,15 @@ def plan_with_desktop(inputs: QuestionInput, decision: PlanDecision | None) -> P
     from planner.planning.modes.assumed_host import on_assumed_host
 
     return on_assumed_host(inputs, decision)
+
+
+def decided_at_home(inputs: QuestionInput, decision: PlanDecision | None) -> PlanDecision | None:
+    """What one user of cards at home is told who waits a little longer; None for others."""
+    if not one_by_default(inputs.subject[1]):
+        return None
+    from planner.planning.modes.assumed_host import at_slower_pace
+
+    return at_slower_pace(inputs, decision)
 
 
 def in_pools(plan: Plan) -> bool:

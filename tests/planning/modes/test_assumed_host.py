@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from planner.planning.modes.assumed_host import ENGINE, on_assumed_host
+import planner
+from planner.planning.modes.assumed_host import ENGINE, at_slower_pace, on_assumed_host
 from planner.planning.plan.record import Plan
 from planner.planning.question.assumed_hosts import (
     READING_SECONDS,
@@ -16,7 +17,9 @@ from planner.planning.question.assumed_hosts import (
 from planner.planning.question.given_values import HOST_KEY, TPOT_KEY
 from planner.planning.question.input import QuestionInput
 from planner.quality.floor import EIGHTY
+from planner.quality.meaning import damaging_from
 
+USUAL_SECONDS = 0.05
 SMALL: dict[str, Any] = {
     "model": "gpt-oss-120b",
     "device": "rtx-5090",
@@ -96,3 +99,34 @@ def test_the_range_of_bandwidths_holds_eighty_percent(host: Any) -> None:
 )
 def test_what_a_question_names_is_not_assumed(given: dict[str, Any]) -> None:
     assert on_assumed_host(QuestionInput(**SMALL | given), None) is None
+
+
+TWO_CARDS: dict[str, Any] = {
+    "model": "llama-3.3-70b",
+    "device": "rtx-3090",
+    "engine": ENGINE,
+    "devices": 2,
+    "context": 2048,
+}
+
+
+def test_two_cards_wait_longer_before_weights_are_damaged() -> None:
+    """Files of four bits take longer than the usual time of a token, and are what people run."""
+    plan = planner.plan(**TWO_CARDS)
+    assert plan.device.count == 2
+    assert plan.quality.loss < damaging_from()
+    said = [a for a in plan.assumptions if a.key == TPOT_KEY]
+    assert [a.value for a in said] == ["200 ms"]
+    assert USUAL_SECONDS < plan.performance.tpot_seconds.value <= READING_SECONDS
+    assert planner.explain(**TWO_CARDS, solves=0).plan.to_dict()["units"] == plan.to_dict()["units"]
+
+
+def test_a_time_of_a_token_that_was_given_is_kept() -> None:
+    plan = planner.plan(**TWO_CARDS, tpot_seconds=USUAL_SECONDS)
+    assert plan.performance.tpot_seconds.value <= USUAL_SECONDS
+    assert plan.quality.loss >= damaging_from()
+
+
+def test_many_users_wait_no_longer() -> None:
+    inputs = QuestionInput(**TWO_CARDS, batch=4)
+    assert at_slower_pace(inputs, None) is None
