@@ -60,18 +60,27 @@ def on_assumed_host(inputs: QuestionInput, decision: PlanDecision | None) -> Pla
     return None
 
 
-def at_slower_pace(inputs: QuestionInput, decision: PlanDecision | None) -> PlanDecision | None:
-    """The decision at the first pace of PACES that leaves a plan undamaged, where one user named no
-    time of a token and the usual one damages (``decision``) or leaves nothing; else None."""
+def at_reading_pace(inputs: QuestionInput, decision: PlanDecision | None) -> PlanDecision | None:
+    """The decision at another pace, where one user at home named no time of a token; else None.
+
+    One that the usual time damages, or leaves nothing for, waits as long as one reads, else as one
+    may wait for it; one that is slower than one reads gives way to an undamaged plan that is not.
+    """
     given = inputs.given_values.with_scenario(inputs.loaded_scenario)
-    if given.tpot_seconds is not None or not _of_one_user(inputs):
+    rated = given.objective in (None, "throughput") and not inputs.exact
+    if given.tpot_seconds is not None or not rated or not _of_one_user(inputs):
         return None
-    if decision is not None and not _damaged(inputs, decision.choice.option.priced.loss):
-        return None
-    for pace in PACES:
-        slower = _decided(inputs, [_at(q, pace) for q in inputs.questions()])
-        if slower is not None and not _damaged(inputs, slower.choice.option.priced.loss):
-            return slower
+    paces = PACES
+    if decision is not None:
+        priced = decision.choice.option.priced
+        if not _damaged(inputs, priced.loss):
+            if priced.tpot <= READING_SECONDS:
+                return None
+            paces = PACES[:1]
+    for pace in paces:
+        paced = _decided(inputs, [_at(q, pace) for q in inputs.questions()])
+        if paced is not None and not _damaged(inputs, paced.choice.option.priced.loss):
+            return paced
     return None
 
 

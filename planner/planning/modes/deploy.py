@@ -180,12 +180,12 @@ def plan_with_desktop(inputs: QuestionInput, decision: PlanDecision | None) -> P
 
 
 def decided_at_home(inputs: QuestionInput, decision: PlanDecision | None) -> PlanDecision | None:
-    """What one user of cards at home is told who waits a little longer; None for others."""
+    """What one user of cards at home is told by the time in which one reads; None for others."""
     if not one_by_default(inputs.subject[1]):
         return None
-    from planner.planning.modes.assumed_host import at_slower_pace
+    from planner.planning.modes.assumed_host import at_reading_pace
 
-    return at_slower_pace(inputs, decision)
+    return at_reading_pace(inputs, decision)
 
 
 def in_pools(plan: Plan) -> bool:

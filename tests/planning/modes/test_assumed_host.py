@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import planner
-from planner.planning.modes.assumed_host import ENGINE, at_slower_pace, on_assumed_host
+from planner.planning.modes.assumed_host import ENGINE, at_reading_pace, on_assumed_host
 from planner.planning.plan.record import Plan
 from planner.planning.question.assumed_hosts import (
     READING_SECONDS,
@@ -129,4 +129,13 @@ def test_a_time_of_a_token_that_was_given_is_kept() -> None:
 
 def test_many_users_wait_no_longer() -> None:
     inputs = QuestionInput(**TWO_CARDS, batch=4)
-    assert at_slower_pace(inputs, None) is None
+    assert at_reading_pace(inputs, None) is None
+
+
+def test_a_checkpoint_that_is_slower_than_one_reads_gives_way_to_a_file_that_is_not() -> None:
+    plan = planner.plan("qwen3-32b", "strix-halo")
+    assert plan.performance.tpot_seconds.value <= READING_SECONDS
+    assert 0 < plan.quality.loss < damaging_from()
+    assert [a.value for a in plan.assumptions if a.key == TPOT_KEY] == ["200 ms"]
+    least = planner.plan("qwen3-32b", "strix-halo", objective="quality")
+    assert least.quality.loss == 0
