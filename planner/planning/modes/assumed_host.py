@@ -70,7 +70,7 @@ def at_reading_pace(inputs: QuestionInput, decision: PlanDecision | None) -> Pla
     rated = given.objective in (None, "throughput") and not inputs.exact
     if given.tpot_seconds is not None or not rated or not _of_one_user(inputs):
         return None
-    paces = PACES
+    paces: Sequence[tuple[float, Message]] = PACES
     if decision is not None:
         priced = decision.choice.option.priced
         if not _damaged(inputs, priced.loss):
