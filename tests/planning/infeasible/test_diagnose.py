@@ -153,16 +153,17 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
 
 
 def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
-    """The first way keeps BF16 caches, which need twice the bytes."""
+    """The first way keeps BF16 caches, which need twice the bytes; a version that keeps one layout
+    in all layers has them apart."""
     asked: dict[str, Any] = {
-        "engine": "vllm@0.21",
+        "engine": "vllm@0.18",
         "devices": 1,
         "batch": 1536,
         "max_loss": "fp8-block",
     }
     error = no_plan_error(unserved_case(theory.ask(SMALL, "h100-sxm", **asked)))
     assert isinstance(error, InfeasibleError)
-    assert "at least 76.10 GiB" in error.message
+    assert "at least 75.75 GiB" in error.message
     assert "caches in fp8" in error.message
     told = re.search(
         r"^(\d+) users are the most with a plan: --batch \1; .* --context (\d+)$", error.hint

@@ -22,7 +22,7 @@ LOSSES = [loss_of(name) for name in ("bf16", "int4-w4a16")]
 @cache
 def ask() -> QuestionInput:
     return QuestionInput(
-        "llama-3.2-1b", "h100-sxm", devices=1, batch=64, context=4096, engine="vllm@0.21"
+        "llama-3.2-1b", "h100-sxm", devices=1, batch=64, context=4096, engine="vllm@0.18"
     )
 
 
